@@ -1,0 +1,4 @@
+@main
+struct Imgbuild {
+    static func main() {}
+}
