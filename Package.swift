@@ -49,7 +49,7 @@ let package = Package(
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "CSpawn", cSettings: gnu + [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
 
-        library("OCI", [systemPackage]),
+        library("OCI", []),
         library("Dockerfile", []),
         library("SystemIO", ["CCrypto", "CZlib", "CISAL", "CZstd", "CSpawn", systemPackage]),
 

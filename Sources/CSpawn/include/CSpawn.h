@@ -1,1 +1,2 @@
 #pragma once
+#include "system_calls.h"

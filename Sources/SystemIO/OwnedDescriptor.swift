@@ -1,0 +1,117 @@
+import CSpawn
+import Glibc
+package import SystemPackage
+
+/// A file descriptor with one owner.
+///
+/// Close what you wrote with `close()`, which reports what the file system could not keep (ENOSPC, EIO); `deinit` closes
+/// as the backstop and cannot report.
+package struct OwnedDescriptor: ~Copyable, Sendable {
+    package let raw: Int32
+
+    /// Takes over an open descriptor.
+    package init(taking raw: Int32) {
+        self.raw = raw
+    }
+
+    deinit {
+        _ = Glibc.close(raw)
+    }
+
+    /// Closes, and reports what could not be written.
+    package consuming func close() throws(SystemError) {
+        let descriptor = raw
+        discard self
+        // After EINTR the descriptor is closed on Linux all the same.
+        guard Glibc.close(descriptor) == 0 || errno == EINTR else { throw .last("close") }
+    }
+
+    /// Gives the descriptor away: the caller closes it.
+    package consuming func release() -> Int32 {
+        let descriptor = raw
+        discard self
+        return descriptor
+    }
+
+    /// Opens a path of the builder's own (never one inside an image: see `Directory`).
+    package static func open(
+        _ path: FilePath, _ flags: Int32, mode: UInt32 = 0o644
+    ) throws(SystemError) -> OwnedDescriptor {
+        while true {
+            let descriptor = path.withCString { Glibc.open($0, flags | O_CLOEXEC, mode) }
+            if descriptor >= 0 { return OwnedDescriptor(taking: descriptor) }
+            guard errno == EINTR else { throw .last("open", path) }
+        }
+    }
+
+    package func duplicate() throws(SystemError) -> OwnedDescriptor {
+        let copy = fcntl(raw, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { throw .last("fcntl") }
+        return OwnedDescriptor(taking: copy)
+    }
+
+    /// Reads up to `buffer.count` bytes; 0 at the end.
+    package func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
+        while true {
+            let count = Glibc.read(raw, buffer.baseAddress, buffer.count)
+            if count >= 0 { return count }
+            guard errno == EINTR else { throw .last("read") }
+        }
+    }
+
+    /// Reads up to `buffer.count` bytes at `offset`; 0 at the end.
+    package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(SystemError) -> Int {
+        while true {
+            let count = pread(raw, buffer.baseAddress, buffer.count, off_t(offset))
+            if count >= 0 { return count }
+            guard errno == EINTR else { throw .last("pread") }
+        }
+    }
+
+    /// Writes all of `buffer`, or throws after an unknown part of it.
+    package func writeAll(_ buffer: UnsafeRawBufferPointer) throws(SystemError) {
+        var rest = buffer
+        while !rest.isEmpty {
+            let count = Glibc.write(raw, rest.baseAddress, rest.count)
+            if count < 0 {
+                guard errno == EINTR else { throw .last("write") }
+                continue
+            }
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        }
+    }
+
+    package func writeAll(_ bytes: [UInt8]) throws(SystemError) {
+        let result: Result<Void, SystemError> = bytes.withUnsafeBytes { buffer in
+            do throws(SystemError) { return .success(try writeAll(buffer)) } catch { return .failure(error) }
+        }
+        try result.get()
+    }
+
+    /// Reads to the end.
+    ///
+    /// - Parameter limit: bytes; a longer file fails with EFBIG, so that no input sizes our memory.
+    package func readAll(limit: Int) throws(SystemError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        let chunk = 64 * 1024  // bytes
+        while true {
+            let start = bytes.count
+            bytes.append(contentsOf: repeatElement(0, count: chunk))
+            let result: Result<Int, SystemError> = bytes.withUnsafeMutableBytes { buffer in
+                do throws(SystemError) {
+                    return .success(try read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[start...])))
+                } catch { return .failure(error) }
+            }
+            let count = try result.get()
+            bytes.removeLast(chunk - count)
+            if count == 0 { return bytes }
+            guard bytes.count <= limit else { throw SystemError(call: "read", errno: .fileTooLarge) }
+        }
+    }
+
+    package func status() throws(SystemError) -> FileStatus {
+        var status = stat()
+        guard fstat(raw, &status) == 0 else { throw .last("fstat") }
+        return FileStatus(status)
+    }
+}
