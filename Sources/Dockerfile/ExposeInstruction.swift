@@ -1,0 +1,38 @@
+package struct ExposeInstruction: Hashable, Sendable {
+    /// As written, or, once expanded, one word per port specification.
+    package var words: [Word]
+
+    /// The ports of an expanded instruction in order, as the image configuration names them: `80/tcp`.
+    /// - Throws: at the first word that is no port, no range of ports, or names an unknown protocol.
+    package func ports() throws(DockerfileError) -> [String] {
+        var ports: [String] = []
+        for word in words { ports += try Self.ports(in: word) }
+        return ports
+    }
+
+    /// `[[ip:]host:]port[-port][/protocol]`: the ports of the container.
+    private static func ports(in word: Word) throws(DockerfileError) -> [String] {
+        func fault(_ reason: String) -> DockerfileError {
+            DockerfileError(
+                "'\(word.text)' is no port: \(reason)", at: word.range, hint: "write 80, 80/udp or 8000-8010/tcp")
+        }
+        let parts = word.text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        let transport = parts.count == 2 ? parts[1].lowercased() : "tcp"
+        guard ["tcp", "udp", "sctp"].contains(transport) else {
+            throw fault("the protocol is not tcp, udp or sctp")
+        }
+        // What stands before the last colon is the host's side, which an image cannot choose.
+        let container = parts[0].split(separator: ":", omittingEmptySubsequences: false).last ?? ""
+        let ends = container.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
+        var numbers: [Int] = []
+        for end in ends {
+            guard !end.isEmpty, end.utf8.allSatisfy(\.isDigit) else { throw fault("it is not a number") }
+            guard let number = Int(end), number <= 65535 else { throw fault("it is above 65535") }
+            numbers.append(number)
+        }
+        guard let first = numbers.first, let last = numbers.last, first <= last else {
+            throw fault("the range ends before it starts")
+        }
+        return (first...last).map { "\($0)/\(transport)" }
+    }
+}

@@ -1,0 +1,39 @@
+extension Parser {
+    /// `FROM [--platform=P] IMAGE [AS NAME]`
+    func stage(_ statement: Statement, index: Int) throws(DockerfileError) -> Stage {
+        var flags = FlagReader(statement)
+        let platform = try flags.string("platform")
+        try flags.finish()
+        let words = statement.blankSeparated.map(statement.line.word)
+        guard words.count == 1 || words.count == 3 else {
+            throw statement.fault(
+                "an image, or an image, AS and a name are needed", hint: "write FROM <image> [AS <name>]")
+        }
+        var name: String?
+        if words.count == 3 {
+            guard words[1].text.uppercased() == "AS" else {
+                throw DockerfileError(
+                    "FROM: '\(words[1].text)' stands where AS is expected", at: words[1].range,
+                    hint: "write FROM <image> AS <name>")
+            }
+            name = try Self.stageName(words[2])
+        }
+        return Stage(
+            index: index, name: name, base: words[0], platform: platform, instructions: [], range: statement.range,
+            original: statement.original)
+    }
+
+    /// A letter, then letters, digits, `-`, `_` and `.`, put into lower case.
+    private static func stageName(_ word: Word) throws(DockerfileError) -> String {
+        let name = word.text.lowercased()
+        let isValid =
+            name.utf8.first?.isLetter == true
+            && name.utf8.allSatisfy { $0.isLetter || $0.isDigit || "-_.".utf8.contains($0) }
+        guard isValid else {
+            throw DockerfileError(
+                "'\(word.text)' cannot be a stage's name", at: word.range,
+                hint: "a letter comes first, then letters, digits, '-', '_' and '.'")
+        }
+        return name
+    }
+}

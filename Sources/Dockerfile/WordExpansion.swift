@@ -1,0 +1,297 @@
+/// Replaces variables and removes quotes in a word, as the Dockerfile language defines it.
+///
+///     $name  ${name}  ${name:-word}  ${name:+word}  ${name:?message}  ${name#pattern}  ${name/pattern/text}  ...
+///
+/// Pure text work: bounded in depth, in output and in time, whatever the input.
+package struct WordExpansion {
+    package enum Limits {
+        /// `${a:-${b:-...}}` may go this deep.
+        package static let depth = 64
+        /// Bytes of one expanded word: no variable or argument of Linux is longer than 128 KiB (MAX_ARG_STRLEN).
+        package static let output = 1 << 20
+    }
+
+    package struct Result: Hashable, Sendable {
+        package var text: String
+        /// The text cut at blanks that stand outside quotes, those out of variables included.
+        package var words: [String]
+        /// The variables that were replaced by nothing because nobody set them, in order, each once.
+        package var unset: [String]
+    }
+
+    /// Whether quotes group and vanish. In heredoc bodies they are ordinary characters.
+    package enum Quotes { case removed, kept }
+
+    private let escape: UInt8
+    private let quotes: Quotes
+    private let lookup: (String) -> String?
+
+    /// - Parameters:
+    ///   - escape: takes the next character literally: `\` or a backtick.
+    ///   - lookup: the value of a variable; `nil` if it is not set.
+    package init(
+        escape: UInt8 = UInt8(ascii: "\\"), quotes: Quotes = .removed, lookup: @escaping (String) -> String?
+    ) {
+        self.escape = escape
+        self.quotes = quotes
+        self.lookup = lookup
+    }
+
+    /// - Throws: for quotes or braces that do not match, a malformed `${...}`, `${name:?}` of an unset variable, or
+    ///   an input beyond `Limits`. The error points at `word`.
+    package func expand(_ word: Word) throws(DockerfileError) -> String {
+        try result(of: word).text
+    }
+
+    package func result(of word: Word) throws(DockerfileError) -> Result {
+        // Most words need no work, unless they must be cut.
+        let special: [UInt8] =
+            quotes == .removed ? [UInt8(ascii: "$"), escape, .singleQuote, .doubleQuote] : [UInt8(ascii: "$"), escape]
+        if !word.text.utf8.contains(where: { special.contains($0) || $0.isBlank }) {
+            return Result(text: word.text, words: word.text.isEmpty ? [] : [word.text], unset: [])
+        }
+        var expander = Expander(
+            input: Array(word.text.utf8), escape: escape, removesQuotes: quotes == .removed, lookup: lookup)
+        do {
+            let output = try expander.run(until: nil, rawEscapes: false, depth: 0)
+            return Result(
+                text: String(decoding: output.text, as: UTF8.self),
+                words: output.words.map { String(decoding: $0, as: UTF8.self) }, unset: expander.unset)
+        } catch {
+            throw DockerfileError(error.message, at: word.range, hint: error.hint)
+        }
+    }
+}
+
+/// Why a word cannot be expanded.
+struct ExpansionFault: Error {
+    var message: String
+    var hint: String?
+}
+
+/// One pass over one word.
+private struct Expander {
+    struct Output {
+        var text: [UInt8] = []
+        var words: [[UInt8]] = []
+        private var word: [UInt8] = []
+
+        /// Blanks end a word here.
+        mutating func append(_ bytes: some Sequence<UInt8>) {
+            for byte in bytes {
+                text.append(byte)
+                if !byte.isBlank { word.append(byte) } else { endWord() }
+            }
+        }
+
+        /// Blanks belong to the word: they are quoted.
+        mutating func appendQuoted(_ bytes: some Sequence<UInt8>) {
+            text += bytes
+            word += bytes
+        }
+
+        mutating func endWord() {
+            if !word.isEmpty { words.append(word) }
+            word = []
+        }
+    }
+
+    let input: [UInt8]
+    let escape: UInt8
+    let removesQuotes: Bool
+    let lookup: (String) -> String?
+    var index = 0
+    private(set) var unset: [String] = []
+
+    init(input: [UInt8], escape: UInt8, removesQuotes: Bool, lookup: @escaping (String) -> String?) {
+        self.input = input
+        self.escape = escape
+        self.removesQuotes = removesQuotes
+        self.lookup = lookup
+    }
+
+    private var peek: UInt8? { index < input.count ? input[index] : nil }
+
+    /// Expands up to `stop`, which is passed over, or to the end.
+    ///
+    /// - Parameter rawEscapes: keep the escape character before what it escapes, for a pattern that is read later.
+    mutating func run(until stop: UInt8?, rawEscapes: Bool, depth: Int) throws(ExpansionFault) -> Output {
+        var output = Output()
+        while let byte = peek {
+            if byte == stop {
+                index += 1
+                output.endWord()
+                return output
+            }
+            if byte == UInt8(ascii: "$") {
+                output.append(try dollar(depth: depth))
+            } else if removesQuotes, byte == .singleQuote {
+                output.appendQuoted(try singleQuoted())
+            } else if removesQuotes, byte == .doubleQuote {
+                output.appendQuoted(try doubleQuoted(rawEscapes: rawEscapes, depth: depth))
+            } else if byte == escape {
+                index += 1
+                if rawEscapes { output.appendQuoted([escape]) }
+                // An escape character at the very end escapes nothing and is dropped.
+                if let next = peek { output.appendQuoted([next]) }
+                index += 1
+            } else {
+                output.append(CollectionOfOne(byte))
+                index += 1
+            }
+            guard output.text.count <= WordExpansion.Limits.output else { throw Self.tooLong }
+        }
+        guard stop == nil else { throw Self.unclosed }
+        output.endWord()
+        return output
+    }
+
+    private mutating func singleQuoted() throws(ExpansionFault) -> ArraySlice<UInt8> {
+        let start = index + 1
+        guard let end = input[start...].firstIndex(of: .singleQuote) else {
+            throw ExpansionFault(
+                message: "a single quote is not closed", hint: "inside single quotes nothing can be escaped")
+        }
+        index = end + 1
+        return input[start..<end]
+    }
+
+    private mutating func doubleQuoted(rawEscapes: Bool, depth: Int) throws(ExpansionFault) -> [UInt8] {
+        index += 1
+        var text: [UInt8] = []
+        while let byte = peek {
+            switch byte {
+            case .doubleQuote:
+                index += 1
+                return text
+            case UInt8(ascii: "$"):
+                text += try dollar(depth: depth)
+                guard text.count <= WordExpansion.Limits.output else { throw Self.tooLong }
+            case escape:
+                index += 1
+                guard let next = peek else { break }
+                if next == .doubleQuote || next == UInt8(ascii: "$") || next == escape {
+                    if rawEscapes { text.append(escape) }
+                    text.append(next)
+                    index += 1
+                } else {
+                    text.append(escape)
+                    if rawEscapes { text.append(escape) }
+                }
+            default:
+                text.append(byte)
+                index += 1
+            }
+        }
+        throw ExpansionFault(message: "a double quote is not closed")
+    }
+
+    /// What a `$` and its name or braces stand for.
+    private mutating func dollar(depth: Int) throws(ExpansionFault) -> [UInt8] {
+        index += 1
+        guard peek == UInt8(ascii: "{") else {
+            let name = takeName()
+            return name.isEmpty ? [UInt8(ascii: "$")] : value(of: name)
+        }
+        guard depth < WordExpansion.Limits.depth else {
+            throw ExpansionFault(message: "${...} is nested deeper than \(WordExpansion.Limits.depth) levels")
+        }
+        index += 1
+        guard peek != nil else { throw Self.unclosed }
+        let name = takeName()
+        guard !name.isEmpty else { throw ExpansionFault(message: "bad substitution: ${ needs a name") }
+        guard var sign = peek else { throw Self.unclosed }
+        index += 1
+        if sign == UInt8(ascii: "}") { return value(of: name) }
+        if sign == .slash { return try replacement(in: name, depth: depth) }
+
+        var emptyIsUnset = false
+        var modifier = [sign]
+        if sign == UInt8(ascii: ":") {
+            emptyIsUnset = true
+            guard let next = peek else { throw Self.unclosed }
+            sign = next
+            modifier.append(next)
+            index += 1
+        }
+        guard "-+?#%".utf8.contains(sign) else {
+            throw ExpansionFault(
+                message: "the modifier '\(String(decoding: modifier, as: UTF8.self))' in ${\(name)...} is not supported"
+            )
+        }
+        if sign == UInt8(ascii: "#") || sign == UInt8(ascii: "%") {
+            var pattern = try run(until: UInt8(ascii: "}"), rawEscapes: true, depth: depth + 1).text[...]
+            let isLongest = pattern.first == sign
+            if isLongest { pattern.removeFirst() }
+            let part: ShellPattern.Part = sign == UInt8(ascii: "#") ? .prefix : .suffix
+            return try ShellPattern(parsing: pattern).removing(part, longest: isLongest, from: value(of: name))
+        }
+        let word = try run(until: UInt8(ascii: "}"), rawEscapes: false, depth: depth + 1).text
+        let current = lookup(name)
+        let isSet = current.map { !emptyIsUnset || !$0.isEmpty } ?? false
+        switch sign {
+        case UInt8(ascii: "-"): return isSet ? Array((current ?? "").utf8) : word
+        case UInt8(ascii: "+"): return isSet ? word : []
+        default:
+            if isSet { return Array((current ?? "").utf8) }
+            let reason = current == nil ? "is not allowed to be unset" : "is not allowed to be empty"
+            throw ExpansionFault(message: "\(name): \(word.isEmpty ? reason : String(decoding: word, as: UTF8.self))")
+        }
+    }
+
+    /// `${name/pattern/text}` and `${name//pattern/text}`, from behind the first slash.
+    private mutating func replacement(in name: String, depth: Int) throws(ExpansionFault) -> [UInt8] {
+        let replacesAll = peek == .slash
+        if replacesAll { index += 1 }
+        let pattern: [UInt8]
+        do {
+            pattern = try run(until: .slash, rawEscapes: true, depth: depth + 1).text
+        } catch {
+            guard index >= input.count, error.message == Self.unclosed.message else { throw error }
+            throw ExpansionFault(
+                message: "the second '/' is missing in ${\(name)/...}", hint: "write ${\(name)/pattern/replacement}")
+        }
+        let text = try run(until: UInt8(ascii: "}"), rawEscapes: true, depth: depth + 1).text
+        return try ShellPattern(parsing: pattern[...]).replacing(all: replacesAll, in: value(of: name), with: text)
+    }
+
+    /// A name, a number, or one of the shell's special parameters; empty if none begins here.
+    private mutating func takeName() -> String {
+        let start = index
+        guard let first = peek else { return "" }
+        if first.isDigit {
+            while let byte = peek, byte.isDigit { index += 1 }
+        } else if "@*#?-$!".utf8.contains(first) {
+            index += 1
+        } else {
+            while let length = lengthOfNameCharacter() { index += length }
+        }
+        return String(decoding: input[start..<index], as: UTF8.self)
+    }
+
+    /// The length of the letter, digit or underscore that stands here; `nil` for anything else.
+    private func lengthOfNameCharacter() -> Int? {
+        guard let byte = peek else { return nil }
+        if byte < 0x80 { return byte.isLetter || byte.isDigit || byte == UInt8(ascii: "_") ? 1 : nil }
+        guard let scalar = String(decoding: input[index...].prefix(4), as: UTF8.self).unicodeScalars.first else {
+            return nil
+        }
+        let isName = scalar.properties.isAlphabetic || scalar.properties.generalCategory == .decimalNumber
+        return isName ? UTF8.width(scalar) : nil
+    }
+
+    /// The value of a variable, or nothing; then it is noted as unset.
+    private mutating func value(of name: String) -> [UInt8] {
+        if let value = lookup(name) { return Array(value.utf8) }
+        if !unset.contains(name) { unset.append(name) }
+        return []
+    }
+
+    private static var unclosed: ExpansionFault {
+        ExpansionFault(message: "the '}' of a ${ is missing")
+    }
+
+    private static var tooLong: ExpansionFault {
+        ExpansionFault(message: "the expanded text is longer than \(WordExpansion.Limits.output) bytes")
+    }
+}
