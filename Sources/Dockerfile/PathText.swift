@@ -3,19 +3,25 @@ package enum PathText {
     /// The shortest equivalent path: no `.`, no `..` that something precedes, no doubled or trailing slash.
     /// Empty becomes `.`; `..` never leaves `/`.
     package static func cleaned(_ path: String) -> String {
-        let isRooted = path.utf8.first == .slash
-        var parts: [Substring] = []
-        for part in path.split(separator: "/") where part != "." {
-            if part != ".." {
+        String(decoding: cleaned(Array(path.utf8)), as: UTF8.self)
+    }
+
+    /// As `cleaned(_:)`, for a name that need not be UTF-8.
+    package static func cleaned(_ path: [UInt8]) -> [UInt8] {
+        let isRooted = path.first == .slash
+        let dot = UInt8(ascii: ".")
+        var parts: [ArraySlice<UInt8>] = []
+        for part in path.split(separator: .slash) where part != [dot] {
+            if part != [dot, dot] {
                 parts.append(part)
-            } else if let last = parts.last, last != ".." {
+            } else if let last = parts.last, last != [dot, dot] {
                 parts.removeLast()
             } else if !isRooted {
                 parts.append(part)
             }
         }
-        let joined = parts.joined(separator: "/")
-        return isRooted ? "/" + joined : joined.isEmpty ? "." : joined
+        let joined = Array(parts.joined(separator: [.slash]))
+        return isRooted ? [.slash] + joined : joined.isEmpty ? [dot] : joined
     }
 
     /// `path` seen from the directory `base`, cleaned.
