@@ -40,34 +40,37 @@ extension Parser {
 
     /// All words but the last, which is the destination, with the bodies of those that are heredocs.
     private mutating func files(_ statement: Statement) throws(DockerfileError) -> ([FileSource], Word) {
-        let json = try statement.jsonWords()
-        let words = json ?? statement.blankSeparated.map(statement.line.word)
-        guard words.count >= 2, let destination = words.last else {
-            throw statement.fault(
+        func tooFew() -> DockerfileError {
+            statement.fault(
                 "at least one source and a destination are needed",
                 hint: "write \(statement.keyword) <source>... <destination>")
         }
         // JSON strings are paths, whatever they look like.
-        guard json == nil else { return (words.dropLast().map { .path($0) }, destination) }
-
-        let heredocs = try takeBodies(of: HeredocWord.all(in: statement.line, statement.arguments))
+        if let words = try statement.jsonWords() {
+            guard words.count >= 2, let destination = words.last else { throw tooFew() }
+            return (words.dropLast().map { .path($0) }, destination)
+        }
+        let words = statement.blankSeparated
+        guard words.count >= 2 else { throw tooFew() }
+        let found = HeredocWord.all(in: statement.line, statement.arguments)
+        let heredocs = try takeBodies(of: found)
         var sources: [FileSource] = []
         var next = 0
         for word in words {
-            while next < heredocs.count, heredocs[next].range.end <= word.range.start { next += 1 }
-            if next < heredocs.count, heredocs[next].range.start <= word.range.start {
+            while next < found.count, found[next].offsets.upperBound <= word.lowerBound { next += 1 }
+            if next < found.count, found[next].offsets.contains(word.lowerBound) {
                 // `<< EOF` is two words at blanks, but one heredoc.
-                if heredocs[next].range.start == word.range.start { sources.append(.heredoc(heredocs[next])) }
+                if found[next].offsets.lowerBound == word.lowerBound { sources.append(.heredoc(heredocs[next])) }
             } else {
-                sources.append(.path(word))
+                sources.append(.path(statement.line.word(word)))
             }
         }
         guard case .path(let target)? = sources.popLast() else {
             throw DockerfileError(
-                "\(statement.keyword): the destination cannot be a heredoc", at: destination.range,
+                "\(statement.keyword): the destination cannot be a heredoc", at: found.last?.range,
                 hint: "write \(statement.keyword) <<NAME <destination>")
         }
-        guard !sources.isEmpty else { throw statement.fault("at least one source and a destination are needed") }
+        guard !sources.isEmpty else { throw tooFew() }
         for case .heredoc(let heredoc) in sources { try Self.checkFileName(of: heredoc) }
         // Of heredocs with one name, the last body is the file's.
         let last = Dictionary(heredocs.map { ($0.name, $0) }) { $1 }

@@ -26,8 +26,9 @@ extension Parser {
 extension Instruction {
     /// Parses a trigger that a base image, or a stage of the same Dockerfile, left with ONBUILD.
     ///
-    /// - Parameter range: the place that all errors and words will name, since the trigger stands in no line of the
-    ///   Dockerfile: that of the `FROM`.
+    /// All errors and words name the place `range`, that of the `FROM`, since the trigger stands in no line of the
+    /// Dockerfile.
+    ///
     /// - Throws: if the text is not one instruction that ONBUILD may hold.
     package static func parse(trigger: String, at range: SourceRange) throws(DockerfileError) -> Instruction {
         do {

@@ -9,8 +9,8 @@ struct ShellPattern {
         case run
     }
 
-    /// Comparisons of one character with one token that a pattern may cost: some tenths of a second.
-    private static let maximumWork = 1 << 26
+    /// Comparisons of one character with one token that a pattern may cost: about a tenth of a second.
+    private static let maximumWork = 1 << 24
 
     private let tokens: [Token]
 

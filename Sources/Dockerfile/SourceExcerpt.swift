@@ -11,9 +11,7 @@ package enum SourceExcerpt {
     /// Lines of the fault that are shown, at most.
     private static let height = 5
 
-    /// The whole report of an error, without a newline at the end.
-    ///
-    /// - Parameter name: the file's name, as the user gave it.
+    /// The whole report of an error in the file `name`, without a newline at the end.
     package static func report(_ error: DockerfileError, in source: SourceText?, name: String) -> String {
         var lines: [String] = []
         if let range = error.range {

@@ -40,11 +40,9 @@ package struct StageGraph: Sendable {
     /// Every stage of each name, in rising order.
     private var allOfName: [String: [Int]] = [:]
 
-    /// Finds what `target` needs.
+    /// Finds what `target` needs: a stage's name in any case, or `nil` for the last stage. `TARGETSTAGE` is added to the
+    /// automatic arguments.
     ///
-    /// - Parameters:
-    ///   - target: a stage's name in any case; `nil` for the last stage.
-    ///   - arguments: `TARGETSTAGE` is added to the automatic ones.
     /// - Throws: for an unknown target, and for a needed stage whose FROM is empty once expanded, or that refers to
     ///   itself, to a later stage, or to a stage number that does not exist. Stages that are not needed are not looked at.
     package init(
@@ -73,7 +71,7 @@ package struct StageGraph: Sendable {
     /// The needed stages in an order in which each comes after those it depends on.
     package var order: [Int] { nodes.keys.sorted() }
 
-    /// The stages that the needed ones take something from: all but those only the target itself reads.
+    /// The needed stages that take something from the stage `index`, in order.
     package func dependents(of index: Int) -> [Int] {
         order.filter { nodes[$0]?.dependencies.contains(index) == true }
     }

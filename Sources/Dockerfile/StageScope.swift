@@ -13,10 +13,7 @@ package struct StageScope: Sendable {
     private var declaredNames: Set<String> = []
     private let global: GlobalScope
 
-    /// A stage on an image, or on scratch with no environment.
-    ///
-    /// - Parameters:
-    ///   - baseEnvironment: `NAME=value` texts of the base image's configuration.
+    /// A stage on an image, whose configuration has these `NAME=value` texts, or on scratch with none.
     package init(global: GlobalScope, baseEnvironment: [String]) {
         self.global = global
         environment = VariableList(baseEnvironment)

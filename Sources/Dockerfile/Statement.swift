@@ -18,7 +18,7 @@ struct Statement {
         var range: SourceRange
     }
 
-    /// - Parameter start: where in the line the keyword begins, blanks before it allowed.
+    /// Cuts the line from the offset `start`, where the keyword begins, blanks before it allowed.
     init(_ line: LogicalLine, from start: Int = 0, escape: UInt8) {
         let all = line.trimmed(start..<line.bytes.count)
         var end = all.lowerBound

@@ -26,9 +26,8 @@ package struct WordExpansion {
     private let quotes: Quotes
     private let lookup: (String) -> String?
 
-    /// - Parameters:
-    ///   - escape: takes the next character literally: `\` or a backtick.
-    ///   - lookup: the value of a variable; `nil` if it is not set.
+    /// `escape` (`\` or a backtick) takes the next character literally; `lookup` gives a variable's value, `nil` if it is
+    /// not set.
     package init(
         escape: UInt8 = UInt8(ascii: "\\"), quotes: Quotes = .removed, lookup: @escaping (String) -> String?
     ) {
@@ -112,9 +111,8 @@ private struct Expander {
 
     private var peek: UInt8? { index < input.count ? input[index] : nil }
 
-    /// Expands up to `stop`, which is passed over, or to the end.
-    ///
-    /// - Parameter rawEscapes: keep the escape character before what it escapes, for a pattern that is read later.
+    /// Expands up to `stop`, which is passed over, or to the end. `rawEscapes` keeps the escape character before what
+    /// it escapes, for a pattern that is read later.
     mutating func run(until stop: UInt8?, rawEscapes: Bool, depth: Int) throws(ExpansionFault) -> Output {
         var output = Output()
         while let byte = peek {
