@@ -1,0 +1,64 @@
+# The single door to this repository: `make help` lists what there is.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+SWIFT ?= swift
+RELEASE := .build/release/imgbuild
+
+# The compiler needs the C headers; git and certificates fetch the Swift packages and serve Git contexts.
+BUILD_PACKAGES := libcurl4-openssl-dev libarchive-dev libssl-dev zlib1g-dev libisal-dev libzstd-dev \
+	libc6-dev pkg-config git ca-certificates binutils make
+# debootstrap and umoci make the base images, from Debian's own packages.
+DEMO_PACKAGES := debootstrap debian-archive-keyring umoci tar git
+# Real registries, real Git, and other people's tools as judges.
+TEST_PACKAGES := docker-registry skopeo umoci busybox-static git python3 apache2-utils jq attr libcap2-bin tar
+BENCH_PACKAGES := time
+
+.DEFAULT_GOAL := help
+.PHONY: help swift packages build release install demo test bench format lint clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Swift is the one thing that Debian 12 does not package.
+swift:
+	@command -v $(SWIFT) >/dev/null || { \
+		echo "swift was not found. imgbuild needs Swift $$(cat .swift-version) or newer on Debian 12:"; \
+		echo "  https://www.swift.org/install/linux/ (or use the container image swift:6.3-bookworm)"; \
+		exit 1; } >&2
+
+packages:
+	@scripts/install-packages.sh $(BUILD_PACKAGES)
+
+build: swift packages ## compile for development (.build/debug/imgbuild)
+	$(SWIFT) build
+
+release: swift packages ## compile for use: optimised, stripped, Swift linked in (.build/release/imgbuild)
+	$(SWIFT) build -c release --product imgbuild --static-swift-stdlib -Xlinker -s
+
+install: release ## install imgbuild to PREFIX (/usr/local)
+	install -D -m 0755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/imgbuild
+
+demo: swift packages ## build a real application's image from its Git commit, with nothing but Debian's packages
+	@scripts/install-packages.sh $(DEMO_PACKAGES)
+	@scripts/demo.sh
+
+test: swift packages ## run all tests, unit to end to end
+	@scripts/install-packages.sh $(TEST_PACKAGES)
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
+
+bench: release ## measure builds of the demo's image: wall time, processor time, memory
+	@scripts/install-packages.sh $(DEMO_PACKAGES) $(BENCH_PACKAGES)
+	@scripts/bench.sh
+
+format: swift ## lay out the Swift sources
+	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
+
+lint: swift ## check the layout, and that every import points to a lower floor
+	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+	@scripts/check-floors.sh
+
+clean: ## remove what building made (the demo's base images are kept)
+	rm -rf .build go-todo.tar

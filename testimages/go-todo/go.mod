@@ -1,0 +1,3 @@
+module example.com/go-todo
+
+go 1.19
