@@ -18,6 +18,12 @@ folder=$(cd "$folder" && pwd)
 
 say() { echo "$*" >&2; }
 
+complete() { [[ -s $folder/$1/index.json ]]; }
+if complete debian && complete golang; then
+    say "debian:bookworm-slim and golang:1 are there: $folder"
+    exit 0
+fi
+
 # Only the root file system needs root: the files in it belong to many users.
 as_root=()
 if [[ $(id -u) -ne 0 ]]; then
@@ -121,20 +127,14 @@ image() {
     mv --no-target-directory "$layout" "$folder/$name"
 }
 
-complete() { [[ -s $folder/$1/index.json ]]; }
-
-if complete debian; then
-    say "debian:bookworm-slim is there: $folder/debian"
-else
+if ! complete debian; then
     say "Making debian:bookworm-slim from $mirror ..."
     root_filesystem debian
     image debian bookworm-slim \
         --config.env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 fi
 
-if complete golang; then
-    say "golang:1 is there: $folder/golang"
-else
+if ! complete golang; then
     say "Making golang:1 from $mirror ..."
     root_filesystem golang golang-go,ca-certificates
     image golang 1 \

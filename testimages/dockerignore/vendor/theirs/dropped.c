@@ -1,0 +1,1 @@
+vendor/theirs/dropped.c
