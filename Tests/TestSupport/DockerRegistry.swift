@@ -1,0 +1,72 @@
+import SystemPackage
+
+/// Debian's docker-registry on a free port of 127.0.0.1, empty at first, over plain HTTP. It ends with this object.
+package final class DockerRegistry: Sendable {
+    /// One request, as the registry's access log has it.
+    package struct Request: Sendable, Equatable {
+        package let method: String
+        /// The path with its query.
+        package let path: String
+        package let status: Int
+    }
+
+    package let port: UInt16
+    /// `127.0.0.1:PORT`, the registry's name in image references.
+    package var host: String { "127.0.0.1:\(port)" }
+
+    private let folder: TemporaryDirectory
+    private let server: Server
+
+    /// Starts a registry, which asks for the name and password of `user` if there is one.
+    package init(user: (name: String, password: String)? = nil) throws {
+        folder = try TemporaryDirectory()
+        var configuration = """
+            version: 0.1
+            log: {level: info, formatter: text, accesslog: {disabled: false}}
+            storage:
+              filesystem: {rootdirectory: \(try folder.makeDirectory("storage"))}
+              delete: {enabled: true}
+              maintenance: {uploadpurging: {enabled: false}}
+            http: {addr: "127.0.0.1:0"}
+
+            """
+        if let user {
+            // The registry takes bcrypt only; the password goes by standard input.
+            let line = try Program.require(
+                ["htpasswd", "-niB", "-C", "4", user.name], input: Array(user.password.utf8))
+            let file = try folder.write(line.output, to: "htpasswd")
+            configuration += "auth: {htpasswd: {realm: imgbuild-tests, path: \(file)}}\n"
+        }
+        let file = try folder.write(configuration, to: "config.yml")
+        server = try Server(
+            ["docker-registry", "serve", file.string],
+            environment: Program.environment(adding: ["OTEL_TRACES_EXPORTER": "none"]), log: folder.appending("log"))
+        port = try server.wait(for: "the port of docker-registry") { log in
+            let marker = "listening on 127.0.0.1:"
+            guard let line = log.split(separator: "\n").first(where: { $0.contains(marker) }) else { return nil }
+            let parts = line.split(separator: "127.0.0.1:")
+            return parts.last.flatMap { UInt16($0.prefix { $0.isNumber }) }
+        }
+    }
+
+    /// Ends the registry; what it held is removed with this object.
+    package func stop() { server.stop() }
+
+    /// All that the registry has logged.
+    package func log() throws -> String { try text(of: server.log) }
+
+    /// The requests answered so far, in the order of their ends.
+    package func requests() throws -> [Request] {
+        // 127.0.0.1 - - [22/Nov/2026:20:00:00 +0000] "GET /v2/ HTTP/1.1" 200 2 "" "curl/7.88.1"
+        try log().split(separator: "\n").compactMap { line in
+            let parts = line.split(separator: "\"", maxSplits: 2)
+            guard parts.count == 3 else { return nil }
+            let words = parts[1].split(separator: " ")
+            let numbers = parts[2].split(separator: " ")
+            guard words.count == 3, words[2].hasPrefix("HTTP/"), let status = numbers.first.flatMap({ Int($0) }) else {
+                return nil
+            }
+            return Request(method: String(words[0]), path: String(words[1]), status: status)
+        }
+    }
+}
