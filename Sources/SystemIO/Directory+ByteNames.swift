@@ -1,5 +1,5 @@
 import CSpawn
-import Glibc
+package import Glibc
 import SystemPackage
 
 extension Array<UInt8> {
@@ -125,5 +125,18 @@ extension OwnedDescriptor {
             position += Int64(count)
             rest = UnsafeRawBufferPointer(rebasing: rest[count...])
         }
+    }
+}
+
+extension DeviceNumber {
+    /// As `mknodat` and `st_rdev` hold it.
+    package var combined: UInt64 { imgbuild_makedev(major, minor) }
+}
+
+extension Timestamp {
+    /// For `utimensat` and `futimens`: sets this as the time of modification and leaves the time of access.
+    package var asModificationTime: [Glibc.timespec] {
+        // UTIME_OMIT of <bits/stat.h>, a macro that Swift does not import.
+        [Glibc.timespec(tv_sec: 0, tv_nsec: (1 << 30) - 2), timespec]
     }
 }
