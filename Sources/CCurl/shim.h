@@ -13,3 +13,10 @@ static inline CURLcode imgbuild_curl_set_progress_callback(CURL *h, CURLoption o
 static inline CURLcode imgbuild_curl_get_long(CURL *h, CURLINFO i, long *v) { return curl_easy_getinfo(h, i, v); }
 static inline CURLcode imgbuild_curl_get_offset(CURL *h, CURLINFO i, curl_off_t *v) { return curl_easy_getinfo(h, i, v); }
 static inline CURLcode imgbuild_curl_get_string(CURL *h, CURLINFO i, char **v) { return curl_easy_getinfo(h, i, v); }
+static inline CURLSHcode imgbuild_curl_share_data(CURLSH *s, curl_lock_data d) { return curl_share_setopt(s, CURLSHOPT_SHARE, d); }
+static inline CURLSHcode imgbuild_curl_share_locks(CURLSH *s, curl_lock_function lock, curl_unlock_function unlock, void *user) {
+    CURLSHcode code = curl_share_setopt(s, CURLSHOPT_LOCKFUNC, lock);
+    if (code == CURLSHE_OK) code = curl_share_setopt(s, CURLSHOPT_UNLOCKFUNC, unlock);
+    if (code == CURLSHE_OK) code = curl_share_setopt(s, CURLSHOPT_USERDATA, user);
+    return code;
+}

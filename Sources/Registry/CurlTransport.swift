@@ -1,0 +1,462 @@
+// https://curl.se/libcurl/c/
+// The only file that knows libcurl.
+
+import CCurl
+import Glibc
+import Synchronization
+package import SystemIO
+import SystemPackage
+
+/// Sends requests with libcurl, on the threads of a pool.
+///
+/// Each running request has an easy handle to itself; idle handles are kept with their open connections. Names and TLS sessions
+/// are shared among all (connections are not: libcurl cannot share these between threads).
+package final class CurlTransport: HTTPTransport {
+    private let pool: BlockingPool
+    private let settings: TransportSettings
+    private let share: CurlShare
+    private let idle = Mutex<[CurlHandle]>([])
+
+    /// - Parameter pool: bounds how many requests run at the same time.
+    package init(pool: BlockingPool, settings: TransportSettings) {
+        self.pool = pool
+        self.settings = settings
+        share = CurlShare()
+    }
+
+    package func send(_ request: HTTPRequest) async throws(RegistryError) -> HTTPResponse {
+        let cancellation = Cancellation()
+        let result: Result<HTTPResponse, RegistryError> = await withTaskCancellationHandler {
+            await pool.run { [self] in
+                do throws(RegistryError) {
+                    return .success(try perform(request, cancellation))
+                } catch {
+                    return .failure(error)
+                }
+            }
+        } onCancel: {
+            cancellation.cancel()
+        }
+        return try result.get()
+    }
+
+    private func perform(_ request: HTTPRequest, _ cancellation: Cancellation) throws(RegistryError) -> HTTPResponse {
+        guard !cancellation.isCancelled else { throw .cancelled() }
+        // A handle that last spoke to this server has a connection open.
+        let kept = idle.withLock { idle -> CurlHandle? in
+            guard !idle.isEmpty else { return nil }
+            let index = idle.lastIndex { $0.lastOrigin == request.url.origin } ?? idle.count - 1
+            return idle.remove(at: index)
+        }
+        let handle = kept ?? CurlHandle(share: share)
+        defer { idle.withLock { $0.append(handle) } }
+        let transfer = CurlTransfer(request, cancellation, settings.timeouts)
+        return try handle.perform(transfer, settings)
+    }
+}
+
+/// What the handles have in common: resolved names and TLS sessions.
+///
+/// @unchecked: libcurl takes the locks below around every use.
+private final class CurlShare: @unchecked Sendable {
+    fileprivate let raw: UnsafeMutableRawPointer
+    private let locks: UnsafeMutablePointer<pthread_mutex_t>
+    private static let lockCount = Int(CURL_LOCK_DATA_LAST.rawValue)
+
+    /// libcurl's own initialisation, once a process and before any thread uses it.
+    private static let initialised: Bool = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
+
+    init() {
+        guard CurlShare.initialised, let raw = curl_share_init() else { fatalError("libcurl cannot start") }
+        self.raw = raw
+        locks = .allocate(capacity: CurlShare.lockCount)
+        for index in 0..<CurlShare.lockCount { pthread_mutex_init(locks + index, nil) }
+        _ = imgbuild_curl_share_locks(
+            raw,
+            { _, data, _, locks in
+                guard let locks else { return }
+                pthread_mutex_lock(locks.assumingMemoryBound(to: pthread_mutex_t.self) + Int(data.rawValue))
+            },
+            { _, data, locks in
+                guard let locks else { return }
+                pthread_mutex_unlock(locks.assumingMemoryBound(to: pthread_mutex_t.self) + Int(data.rawValue))
+            }, locks)
+        _ = imgbuild_curl_share_data(raw, CURL_LOCK_DATA_DNS)
+        _ = imgbuild_curl_share_data(raw, CURL_LOCK_DATA_SSL_SESSION)
+    }
+
+    deinit {
+        curl_share_cleanup(raw)
+        for index in 0..<CurlShare.lockCount { pthread_mutex_destroy(locks + index) }
+        locks.deallocate()
+    }
+}
+
+/// One easy handle and its connections.
+///
+/// @unchecked: a handle is used by one thread at a time; it moves between threads through the transport's list.
+private final class CurlHandle: @unchecked Sendable {
+    private let raw: UnsafeMutableRawPointer
+    private let share: CurlShare
+    private(set) var lastOrigin = ""
+
+    init(share: CurlShare) {
+        guard let raw = curl_easy_init() else { fatalError("libcurl has no memory for a handle") }
+        self.raw = raw
+        self.share = share
+    }
+
+    deinit {
+        curl_easy_cleanup(raw)
+    }
+
+    func perform(_ transfer: CurlTransfer, _ settings: TransportSettings) throws(RegistryError) -> HTTPResponse {
+        let request = transfer.request
+        lastOrigin = request.url.origin
+        curl_easy_reset(raw)
+        var errorText = [CChar](repeating: 0, count: Int(CURL_ERROR_SIZE))
+        let headers = try headerList(request, settings)
+        defer { curl_slist_free_all(headers) }
+        let code = errorText.withUnsafeMutableBufferPointer { buffer in
+            // libcurl writes its explanation here while it runs.
+            set(CURLOPT_ERRORBUFFER, pointer: buffer.baseAddress)
+            set(CURLOPT_SHARE, pointer: share.raw)
+            configure(request, settings)
+            imgbuild_curl_set_list(raw, CURLOPT_HTTPHEADER, headers)
+            install(transfer)
+            return withExtendedLifetime(transfer) { curl_easy_perform(raw) }
+        }
+        set(CURLOPT_ERRORBUFFER, pointer: nil)
+        if let failure = transfer.failure { throw failure }
+        if let length = errorText.firstIndex(of: 0) { errorText.removeSubrange(length...) }
+        let text = String(decoding: errorText.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        guard code == CURLE_OK || transfer.isCutShort else { throw explain(code, text, transfer) }
+        var wait: curl_off_t = 0
+        imgbuild_curl_get_offset(raw, CURLINFO_RETRY_AFTER, &wait)
+        return HTTPResponse(
+            head: transfer.head, body: transfer.body, url: request.url,
+            // A year is beyond any patience, and a server may name any number.
+            retryAfter: wait > 0 ? .seconds(min(Int64(wait), 365 * 86400)) : nil)
+    }
+
+    private func headerList(
+        _ request: HTTPRequest, _ settings: TransportSettings
+    ) throws(RegistryError) -> UnsafeMutablePointer<curl_slist>? {
+        var list: UnsafeMutablePointer<curl_slist>?
+        for (name, value) in request.headers {
+            // A line end in a value would let it add headers of its own.
+            guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) else {
+                curl_slist_free_all(list)
+                throw RegistryError(
+                    .configuration, request: request.summary,
+                    message: "the value for the header \(name) holds a control character")
+            }
+            list = curl_slist_append(list, value.isEmpty ? "\(name);" : "\(name): \(value)")
+        }
+        return list
+    }
+
+    private func configure(_ request: HTTPRequest, _ settings: TransportSettings) {
+        set(CURLOPT_URL, string: request.url.text)
+        set(CURLOPT_PROTOCOLS_STR, string: "http,https")
+        set(CURLOPT_FOLLOWLOCATION, 0)
+        set(CURLOPT_PATH_AS_IS, 1)
+        set(CURLOPT_NOSIGNAL, 1)
+        set(CURLOPT_USERAGENT, string: settings.userAgent)
+        set(CURLOPT_CONNECTTIMEOUT_MS, settings.timeouts.connect.milliseconds)
+        set(CURLOPT_TCP_KEEPALIVE, 1)
+        set(CURLOPT_BUFFERSIZE, 256 * 1024)
+        set(CURLOPT_UPLOAD_BUFFERSIZE, 512 * 1024)
+        // An empty proxy keeps libcurl from looking into the environment for one.
+        set(CURLOPT_PROXY, string: (request.url.scheme == .https ? settings.proxy.https : settings.proxy.http) ?? "")
+        set(CURLOPT_NOPROXY, string: settings.proxy.exceptions ?? "")
+        configureTrust(for: request.url, settings.trust)
+        // Blobs go over HTTP/1.1, each on a connection of its own: no slower than HTTP/2 (measured), and
+        // "Expect: 100-continue" lets a registry refuse a large upload before it is sent.
+        var isBlob = false
+        if case .receiver = request.sink { isBlob = true }
+        if case .file = request.body { isBlob = true }
+        set(CURLOPT_HTTP_VERSION, isBlob ? Int(CURL_HTTP_VERSION_1_1) : Int(CURL_HTTP_VERSION_2TLS))
+        switch (request.method, request.body) {
+        case (.head, _):
+            set(CURLOPT_NOBODY, 1)
+        case (.get, _):
+            set(CURLOPT_HTTPGET, 1)
+        case (.delete, _):
+            set(CURLOPT_CUSTOMREQUEST, string: "DELETE")
+        case (.post, let body), (.put, let body), (.patch, let body):
+            set(CURLOPT_UPLOAD, 1)
+            set(CURLOPT_CUSTOMREQUEST, string: request.method.rawValue)
+            imgbuild_curl_set_offset(raw, CURLOPT_INFILESIZE_LARGE, curl_off_t(body.count))
+        }
+    }
+
+    private func configureTrust(for url: HTTPURL, _ trust: TransportSettings.Trust) {
+        guard url.scheme == .https else { return }
+        if let file = trust.entry(of: trust.hostAuthorities, for: url) ?? trust.authoritiesFile {
+            file.withPlatformString { set(CURLOPT_CAINFO, string: $0) }
+        }
+        if let directory = trust.authoritiesDirectory {
+            directory.withPlatformString { set(CURLOPT_CAPATH, string: $0) }
+        }
+        if let identity = trust.entry(of: trust.clientIdentities, for: url) {
+            identity.certificate.withPlatformString { set(CURLOPT_SSLCERT, string: $0) }
+            identity.key.withPlatformString { set(CURLOPT_SSLKEY, string: $0) }
+        }
+        if !trust.verifies(url) {
+            set(CURLOPT_SSL_VERIFYPEER, 0)
+            set(CURLOPT_SSL_VERIFYHOST, 0)
+        }
+    }
+
+    private func install(_ transfer: CurlTransfer) {
+        let context = Unmanaged.passUnretained(transfer).toOpaque()
+        for option in [CURLOPT_WRITEDATA, CURLOPT_HEADERDATA, CURLOPT_READDATA, CURLOPT_SEEKDATA, CURLOPT_XFERINFODATA]
+        {
+            set(option, pointer: context)
+        }
+        imgbuild_curl_set_data_callback(raw, CURLOPT_HEADERFUNCTION) { bytes, _, count, context in
+            CurlTransfer.at(context)?.takeHeader(UnsafeRawBufferPointer(start: bytes, count: count)) ?? 0
+        }
+        imgbuild_curl_set_data_callback(raw, CURLOPT_WRITEFUNCTION) { bytes, _, count, context in
+            CurlTransfer.at(context)?.takeBody(UnsafeRawBufferPointer(start: bytes, count: count)) ?? 0
+        }
+        imgbuild_curl_set_data_callback(raw, CURLOPT_READFUNCTION) { bytes, size, count, context in
+            CurlTransfer.at(context)?.giveBody(UnsafeMutableRawBufferPointer(start: bytes, count: size * count))
+                ?? Int(CURL_READFUNC_ABORT)
+        }
+        imgbuild_curl_set_seek_callback(raw, CURLOPT_SEEKFUNCTION) { context, offset, origin in
+            guard origin == SEEK_SET, let transfer = CurlTransfer.at(context) else { return CURL_SEEKFUNC_FAIL }
+            transfer.position = Int64(offset)
+            return CURL_SEEKFUNC_OK
+        }
+        imgbuild_curl_set_progress_callback(raw, CURLOPT_XFERINFOFUNCTION) { context, _, received, _, sent in
+            CurlTransfer.at(context)?.mayGoOn(sent: Int64(sent), received: Int64(received)) == true ? 0 : 1
+        }
+        set(CURLOPT_NOPROGRESS, 0)
+    }
+
+    private func explain(_ code: CURLcode, _ text: String, _ transfer: CurlTransfer) -> RegistryError {
+        let reason = text.isEmpty ? String(cString: curl_easy_strerror(code)) : text
+        let url = transfer.request.url
+        func failure(
+            _ kind: RegistryError.ConnectionFailure, temporary: Bool, _ message: String? = nil, hint: String? = nil
+        ) -> RegistryError {
+            RegistryError(
+                .connection(kind), request: transfer.request.summary, message: message ?? printable(reason),
+                hint: hint, isTemporary: temporary)
+        }
+        switch code {
+        case CURLE_COULDNT_RESOLVE_PROXY:
+            return failure(.unknownProxy, temporary: false, hint: "check the proxy settings")
+        case CURLE_COULDNT_RESOLVE_HOST:
+            return failure(
+                .unknownHost, temporary: true, "the host name '\(url.host)' could not be resolved",
+                hint: "check the spelling of the registry, and the DNS of this machine")
+        case CURLE_COULDNT_CONNECT:
+            return failure(.refused, temporary: true, hint: "is a registry listening on \(url.host) port \(url.port)?")
+        case CURLE_OPERATION_TIMEDOUT:
+            return failure(.timedOut, temporary: true)
+        case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_ISSUER_ERROR:
+            return failure(
+                .certificate, temporary: false,
+                hint: "give the certificate of its authority with --registry-certificate \(url.authority)=FILE")
+        case CURLE_SSL_CONNECT_ERROR where reason.contains("wrong version number"):
+            return failure(
+                .notTLS, temporary: false, "\(url.authority) does not speak TLS",
+                hint: "if it is a plain http registry, list it with --insecure-registry \(url.authority)")
+        case CURLE_SSL_CONNECT_ERROR:
+            // Only a connection that was cut in the handshake may go better next time.
+            let isCut = ["SSL_ERROR_SYSCALL", "Connection reset", "unexpected eof"].contains { reason.contains($0) }
+            return failure(.tls, temporary: isCut)
+        case CURLE_SSL_CERTPROBLEM, CURLE_SSL_CIPHER, CURLE_SSL_CACERT_BADFILE:
+            return failure(.tls, temporary: false, hint: "check the certificate files that were given")
+        case CURLE_SEND_ERROR where reason.contains("certificate required"),
+            CURLE_RECV_ERROR where reason.contains("certificate required"):
+            return failure(
+                .tls, temporary: false, "\(url.authority) asks for a client certificate",
+                hint: "give it with --registry-client-cert \(url.authority)=CERTIFICATE,KEY")
+        case CURLE_PARTIAL_FILE, CURLE_HTTP2, CURLE_GOT_NOTHING, CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_HTTP2_STREAM:
+            return failure(.lost, temporary: true)
+        default:
+            return failure(.other, temporary: false)
+        }
+    }
+
+    private func set(_ option: CURLoption, _ value: Int) {
+        imgbuild_curl_set_long(raw, option, value)
+    }
+
+    private func set(_ option: CURLoption, string: UnsafePointer<CChar>) {
+        imgbuild_curl_set_string(raw, option, string)
+    }
+
+    private func set(_ option: CURLoption, pointer: UnsafeMutableRawPointer?) {
+        imgbuild_curl_set_pointer(raw, option, pointer)
+    }
+}
+
+/// The state of one request while it runs; used by the one thread that runs it.
+private final class CurlTransfer {
+    let request: HTTPRequest
+    private let cancellation: Cancellation
+    private let timeouts: TransportSettings.Timeouts
+    private(set) var head = HTTPHead(status: 0, headers: [])
+    private(set) var body: [UInt8] = []
+    /// Why we ended the transfer ourselves.
+    private(set) var failure: RegistryError?
+    /// Whether an error answer was longer than anybody wants to read.
+    private(set) var isCutShort = false
+    /// How much of the request's body was read.
+    var position: Int64 = 0
+    private var headerBytes = 0
+    private var hasBegun = false
+    private var traffic: (sent: Int64, received: Int64) = (0, 0)
+    private var lastTraffic = ContinuousClock.now
+
+    /// Much more than any registry sends (bytes, over all header blocks of one request).
+    private static let headerLimit = 128 * 1024
+
+    init(_ request: HTTPRequest, _ cancellation: Cancellation, _ timeouts: TransportSettings.Timeouts) {
+        self.request = request
+        self.cancellation = cancellation
+        self.timeouts = timeouts
+    }
+
+    static func at(_ context: UnsafeMutableRawPointer?) -> CurlTransfer? {
+        context.map { Unmanaged<CurlTransfer>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    func takeHeader(_ bytes: UnsafeRawBufferPointer) -> Int {
+        headerBytes += bytes.count
+        guard headerBytes <= CurlTransfer.headerLimit else {
+            return fail(.answer, "the answer has more than \(CurlTransfer.headerLimit / 1024) KiB of headers")
+        }
+        lastTraffic = .now
+        let line = String(decoding: bytes, as: UTF8.self)
+        if line.hasPrefix("HTTP/") {
+            // A new block: after 100 Continue, or after the answer of a proxy to CONNECT.
+            let fields = line.split(whereSeparator: \.isWhitespace)
+            head = HTTPHead(status: fields.count > 1 ? Int(fields[1]) ?? 0 : 0, headers: [])
+        } else if let colon = line.firstIndex(of: ":") {
+            let value = line[line.index(after: colon)...].trimmingWhitespace()
+            head.headers.append((name: String(line[..<colon]), value: value))
+        }
+        return bytes.count
+    }
+
+    func takeBody(_ bytes: UnsafeRawBufferPointer) -> Int {
+        let isSuccess = head.status == 200 || head.status == 201 || head.status == 206
+        switch request.sink {
+        case .receiver(let receiver) where head.status == 200 || head.status == 206:
+            do throws(RegistryError) {
+                if !hasBegun {
+                    hasBegun = true
+                    try receiver.begin(head)
+                }
+                try receiver.receive(bytes)
+            } catch {
+                failure = error.with(request: request.summary)
+                return 0
+            }
+        case .bytes(let limit) where isSuccess:
+            guard body.count + bytes.count <= limit else {
+                return fail(.answer, "the answer is longer than \(limit) bytes")
+            }
+            body += bytes
+        default:
+            // A long error page has said enough: the transfer ends here, and its status counts.
+            let room = HTTPRequest.errorBodyLimit - body.count
+            body += bytes.prefix(room)
+            if bytes.count > room {
+                isCutShort = true
+                return 0
+            }
+        }
+        return bytes.count
+    }
+
+    func giveBody(_ buffer: UnsafeMutableRawBufferPointer) -> Int {
+        switch request.body {
+        case .none: return 0
+        case .bytes(let bytes):
+            let count = min(buffer.count, bytes.count - Int(position))
+            buffer.copyBytes(from: bytes[Int(position)..<(Int(position) + count)])
+            position += Int64(count)
+            return count
+        case .file(let range):
+            let count = Int(min(Int64(buffer.count), range.count - position))
+            guard count > 0 else { return 0 }
+            let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+            do throws(SystemError) {
+                let read = try range.descriptor.read(into: part, at: range.offset + position)
+                guard read > 0 else {
+                    failure = RegistryError(
+                        .content, request: request.summary,
+                        message: "'\(range.path.printable)' became shorter while it was sent")
+                    return Int(CURL_READFUNC_ABORT)
+                }
+                position += Int64(read)
+                return read
+            } catch {
+                failure = .file(SystemError(call: error.call, path: range.path, errno: error.errno))
+                return Int(CURL_READFUNC_ABORT)
+            }
+        }
+    }
+
+    /// Looks at the clock and at cancellation; libcurl asks about once a second, and after each piece of traffic.
+    func mayGoOn(sent: Int64, received: Int64) -> Bool {
+        if cancellation.isCancelled {
+            failure = .cancelled()
+            return false
+        }
+        let now = ContinuousClock.now
+        if sent != traffic.sent || received != traffic.received {
+            if sent != traffic.sent { request.onSent?(sent) }
+            traffic = (sent, received)
+            lastTraffic = now
+            return true
+        }
+        var limit = timeouts.stall
+        if case .file(let range) = request.body, sent >= range.count { limit = timeouts.answerAfterUpload }
+        guard now - lastTraffic <= limit else {
+            failure = RegistryError(
+                .connection(.timedOut), request: request.summary,
+                message: "nothing was heard from \(request.url.authority) for \(limit.components.seconds) s",
+                isTemporary: true)
+            return false
+        }
+        return true
+    }
+
+    private func fail(_ kind: RegistryError.Kind, _ message: String) -> Int {
+        failure = RegistryError(kind, request: request.summary, message: message)
+        return 0
+    }
+}
+
+extension HTTPBody {
+    /// Length in bytes.
+    fileprivate var count: Int64 {
+        switch self {
+        case .none: 0
+        case .bytes(let bytes): Int64(bytes.count)
+        case .file(let range): range.count
+        }
+    }
+}
+
+extension Duration {
+    fileprivate var milliseconds: Int {
+        Int(components.seconds) * 1000 + Int(components.attoseconds / 1_000_000_000_000_000)
+    }
+}
+
+extension Substring {
+    fileprivate func trimmingWhitespace() -> String {
+        var rest = self.drop { $0.isWhitespace }
+        while rest.last?.isWhitespace == true { rest.removeLast() }
+        return String(rest)
+    }
+}

@@ -1,0 +1,74 @@
+package import SystemPackage
+
+/// Everything a transport would otherwise take from its environment.
+package struct TransportSettings: Sendable {
+    /// Sent as `User-Agent`, as `imgbuild/1.0`.
+    package var userAgent: String
+    package var proxy = Proxy()
+    package var trust = Trust()
+    package var timeouts = Timeouts()
+
+    package init(userAgent: String) {
+        self.userAgent = userAgent
+    }
+
+    /// Proxy addresses as in `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`; nothing is read from the environment.
+    package struct Proxy: Sendable {
+        package var http: String?
+        package var https: String?
+        /// Hosts that are reached without a proxy, separated by commas.
+        package var exceptions: String?
+
+        package init(http: String? = nil, https: String? = nil, exceptions: String? = nil) {
+            self.http = http
+            self.https = https
+            self.exceptions = exceptions
+        }
+    }
+
+    /// Whom to believe. Keys are `host` or `host:port`, as in an image reference.
+    package struct Trust: Sendable {
+        /// A bundle in place of the system's (`SSL_CERT_FILE`).
+        package var authoritiesFile: FilePath?
+        /// A hashed directory in place of the system's (`SSL_CERT_DIR`).
+        package var authoritiesDirectory: FilePath?
+        /// A bundle for one host.
+        package var hostAuthorities: [String: FilePath] = [:]
+        package var clientIdentities: [String: ClientIdentity] = [:]
+        /// Hosts whose certificates are not checked.
+        package var unverifiedHosts: Set<String> = []
+        package var verifiesNobody = false
+
+        package init() {}
+
+        func entry<Value>(of table: [String: Value], for url: HTTPURL) -> Value? {
+            table[url.authority] ?? table["\(url.host):\(url.port)"]
+        }
+
+        func verifies(_ url: HTTPURL) -> Bool {
+            !verifiesNobody && !unverifiedHosts.contains(url.authority)
+                && !unverifiedHosts.contains("\(url.host):\(url.port)")
+        }
+    }
+
+    /// A certificate and its key, both PEM files.
+    package struct ClientIdentity: Sendable {
+        package var certificate: FilePath
+        package var key: FilePath
+
+        package init(certificate: FilePath, key: FilePath) {
+            self.certificate = certificate
+            self.key = key
+        }
+    }
+
+    package struct Timeouts: Sendable {
+        package var connect = Duration.seconds(15)
+        /// The longest time without a single byte in either direction.
+        package var stall = Duration.seconds(60)
+        /// The same, once a whole file was sent: the registry may be moving a large blob to its storage.
+        package var answerAfterUpload = Duration.seconds(300)
+
+        package init() {}
+    }
+}
