@@ -2,11 +2,19 @@ package struct ExposeInstruction: Hashable, Sendable {
     /// As written, or, once expanded, one word per port specification.
     package var words: [Word]
 
+    /// Three protocols have no more ports than these; without a bound, a short text of ranges would fill the memory.
+    private static let maximumCount = 3 * 65536
+
     /// The ports of an expanded instruction in order, as the image configuration names them: `80/tcp`.
     /// - Throws: at the first word that is no port, no range of ports, or names an unknown protocol.
     package func ports() throws(DockerfileError) -> [String] {
         var ports: [String] = []
-        for word in words { ports += try Self.ports(in: word) }
+        for word in words {
+            ports += try Self.ports(in: word)
+            guard ports.count <= Self.maximumCount else {
+                throw DockerfileError("EXPOSE names more ports than there are", at: word.range)
+            }
+        }
         return ports
     }
 

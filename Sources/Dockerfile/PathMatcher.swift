@@ -65,6 +65,8 @@ struct PathMatcher: Sendable {
 
     /// Whether the pattern matches the path, or a directory that the path is in.
     func matchesPathOrParent(_ walk: inout Walk) -> Bool {
+        // Most patterns begin with a letter, and most paths with another one.
+        if case .literal(let first)? = tokens.first, walk.path.first != first { return false }
         walk.states.start(count: tokens.count + 1)
         add(0, &walk.states)
         walk.states.advance()

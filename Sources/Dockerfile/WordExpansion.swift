@@ -101,6 +101,7 @@ private struct Expander {
     let lookup: (String) -> String?
     var index = 0
     private(set) var unset: [String] = []
+    private var seenUnset: Set<String> = []
 
     init(input: [UInt8], escape: UInt8, removesQuotes: Bool, lookup: @escaping (String) -> String?) {
         self.input = input
@@ -281,7 +282,7 @@ private struct Expander {
     /// The value of a variable, or nothing; then it is noted as unset.
     private mutating func value(of name: String) -> [UInt8] {
         if let value = lookup(name) { return Array(value.utf8) }
-        if !unset.contains(name) { unset.append(name) }
+        if seenUnset.insert(name).inserted { unset.append(name) }
         return []
     }
 

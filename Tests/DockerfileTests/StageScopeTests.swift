@@ -140,7 +140,8 @@ struct StageScopeTests {
         arguments: [
             ("EXPOSE ${x:-99999}", "above 65535"), ("EXPOSE ${x:-1/foo}", "tcp, udp or sctp"),
             ("EXPOSE 9-8", "ends before"),
-            ("EXPOSE x", "not a number"), ("STOPSIGNAL $x", "no signal"), ("VOLUME $x", "path is empty"),
+            ("EXPOSE x", "not a number"), ("EXPOSE 0-65535 0-65535 0-65535 1", "more ports than there are"),
+            ("STOPSIGNAL $x", "no signal"), ("VOLUME $x", "path is empty"),
             ("WORKDIR $x", "path is empty"), ("COPY --chmod=$x a b", "no mode"), ("ENV $x=1", "is empty"),
             ("RUN --mount=type=$x,target=/a b", "no type"), ("RUN --mount=target=/$x a", "target cannot be"),
             ("ENV a='b", "not closed"), ("COPY 'a b", "not closed"), ("ARG \"a=b\"", "not closed"),
