@@ -171,7 +171,8 @@ struct TreeWriter {
             }
         }
         deferred[[]] = FolderAttributes(
-            inode: try folder.status().inode, permissions: entry.permissions, modified: entry.modified, isImplied: false)
+            inode: try folder.status().inode, permissions: entry.permissions, modified: entry.modified, isImplied: false
+        )
     }
 
     private mutating func link(_ path: [UInt8], to target: [UInt8]) throws(SystemError) {
@@ -255,10 +256,12 @@ struct TreeWriter {
             guard let next = level.rest.last else {
                 stack.removeLast()
                 guard let parent = stack.last, !placed.contains(level.path) else { continue }
-                let name = Array(level.path.suffix(level.path.count - parent.path.count).drop { $0 == UInt8(ascii: "/") })
+                let name = Array(
+                    level.path.suffix(level.path.count - parent.path.count).drop { $0 == UInt8(ascii: "/") })
                 // ENOTEMPTY: something of this layer is in it.
-                guard name.withCName({ unlinkat(parent.directory.descriptor.raw, $0, AT_REMOVEDIR) }) == 0
-                    || errno == ENOTEMPTY
+                guard
+                    name.withCName({ unlinkat(parent.directory.descriptor.raw, $0, AT_REMOVEDIR) }) == 0
+                        || errno == ENOTEMPTY
                 else { throw .last("unlinkat", FilePath(bytes: name)) }
                 continue
             }
@@ -287,7 +290,9 @@ struct TreeWriter {
                 let folder: OwnedDescriptor
                 do {
                     folder = try root.open(bytes: path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, .noSymlinks)
-                } catch  where [.noSuchFileOrDirectory, .notDirectory, .tooManySymbolicLinkLevels].contains(error.errno) {
+                } catch
+                    where [.noSuchFileOrDirectory, .notDirectory, .tooManySymbolicLinkLevels].contains(error.errno)
+                {
                     continue  // replaced by a later entry
                 }
                 guard try folder.status().inode == attributes.inode else { continue }
@@ -325,7 +330,8 @@ struct TreeWriter {
                 let attribute = ExtendedAttribute(name: namespace.opaque, value: [UInt8(ascii: "y")])
                 try parent.directory.setAttribute(attribute, onName: name)
             }
-            guard name.withCName({ fchownat(parent.directory.descriptor.raw, $0, 0, 0, AT_SYMLINK_NOFOLLOW) }) == 0 else {
+            guard name.withCName({ fchownat(parent.directory.descriptor.raw, $0, 0, 0, AT_SYMLINK_NOFOLLOW) }) == 0
+            else {
                 throw .last("fchownat", file)
             }
             let status = try parent.directory.status(of: file)
@@ -418,7 +424,8 @@ struct TreeWriter {
         case (.invalidArgument, .characterDevice):
             return .invalid(
                 layer: layer, entry: name, reason: "a 0:0 character device cannot be told from overlayfs's whiteouts")
-        case (.fileNameTooLong, _), (.isDirectory, _), (.fileExists, _), (.tooManyLinks, _), (Errno(rawValue: EXDEV), _),
+        case (.fileNameTooLong, _), (.isDirectory, _), (.fileExists, _), (.tooManyLinks, _),
+            (Errno(rawValue: EXDEV), _),
             (.noSuchFileOrDirectory, _), (.argListTooLong, _), (.outOfRange, _):
             return .invalid(layer: layer, entry: name, reason: "it cannot be placed (\(error))")
         default: return .system(error)

@@ -45,7 +45,9 @@ final class UnionFolder: Sendable {
             case .entries(let index):
                 members.append(Member(layer: layer, place: .index(index, node: LayerIndex.root)))
                 // A layer whose root is only implied leaves the root's attributes to the ones below.
-                if status == nil, index.nodes[LayerIndex.root].isDescribed { status = index.status(of: LayerIndex.root) }
+                if status == nil, index.nodes[LayerIndex.root].isDescribed {
+                    status = index.status(of: LayerIndex.root)
+                }
             }
             if UnionFolder.isOpaque(members[members.count - 1], in: layers) { break }
         }
@@ -96,7 +98,8 @@ final class UnionFolder: Sendable {
             switch member.place {
             case .directory(let directory):
                 let folder = Directory(
-                    taking: try directory.openName(name, O_RDONLY | O_DIRECTORY), path: FilePath(bytes: found.node.path))
+                    taking: try directory.openName(name, O_RDONLY | O_DIRECTORY), path: FilePath(bytes: found.node.path)
+                )
                 opened.append(Member(layer: member.layer, place: .directory(folder)))
             case .index(let index, let node):
                 guard let child = index.nodes[node].children[name] else { continue }

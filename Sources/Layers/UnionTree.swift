@@ -1,7 +1,7 @@
 import Glibc
+import Synchronization
 package import SystemIO
 import SystemPackage
-import Synchronization
 
 /// One tree of a stack.
 package enum TreeLayer: Sendable {
@@ -238,7 +238,9 @@ package final class UnionTree: Sendable {
                 layer: "a layer that is not unpacked", entry: FilePath.printable(node.path),
                 reason: "its content cannot be read")
         }
-        do throws(SystemError) { return try body(directory, node.path.lastComponentOrSelf) } catch { throw .system(error) }
+        do throws(SystemError) { return try body(directory, node.path.lastComponentOrSelf) } catch {
+            throw .system(error)
+        }
     }
 }
 

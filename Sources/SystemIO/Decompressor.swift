@@ -190,7 +190,9 @@ private final class GzipCodec: Codec {
     }
 
     private func fallBack(_ reason: String) throws(Decompressor.Failure) {
-        guard inflater is ISALInflater, input.isSeekable else { throw .damaged("the gzip stream is damaged: \(reason)") }
+        guard inflater is ISALInflater, input.isSeekable else {
+            throw .damaged("the gzip stream is damaged: \(reason)")
+        }
         inflater = ZlibInflater()
         input.rewind()
         isBetweenMembers = true
