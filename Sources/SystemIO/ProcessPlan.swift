@@ -147,7 +147,8 @@ enum SpawnRecord {
         case SPAWN_CREATED: return .created(FilePath(bytes: text))
         case SPAWN_FAILED:
             return .failed(
-                step: Int(record.step), errno: Errno(rawValue: record.value), call: String(decoding: text, as: UTF8.self))
+                step: Int(record.step), errno: Errno(rawValue: record.value),
+                call: String(decoding: text, as: UTF8.self))
         case SPAWN_STARTED: return .started
         default: return .ended(ProcessStatus(waitStatus: record.value))
         }
@@ -158,7 +159,9 @@ enum SpawnRecord {
         var filled = 0
         while filled < count {
             let start = filled
-            let got = bytes.withUnsafeMutableBytes { Glibc.read(pipe.raw, $0.baseAddress.map { $0 + start }, count - start) }
+            let got = bytes.withUnsafeMutableBytes {
+                Glibc.read(pipe.raw, $0.baseAddress.map { $0 + start }, count - start)
+            }
             if got < 0 && errno == EINTR { continue }
             guard got >= 0 else { throw .last("read") }
             if got == 0 { return Array(bytes[..<filled]) }

@@ -1,0 +1,106 @@
+import SystemIO
+import SystemPackage
+
+/// A command and a root, as the plan of a process. Pure: nothing is touched.
+enum SandboxPlan {
+    /// What a container of Docker may do: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
+    /// net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap.
+    static let capabilities = CapabilitySet(numbers: [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31])
+    /// Without setpcap: a process with fewer rights than the builder's may not look into the builder's memory and
+    /// environment, which in a chroot are in the same pid namespace.
+    static let capabilitiesInChroot = capabilities.subtracting(CapabilitySet(numbers: [8]))
+
+    /// What a command sees as its host name, the same on every machine.
+    static let hostName = "imgbuild"
+
+    /// Docker's lists (oci/defaults.go of Moby).
+    static let readOnlyPaths = ["bus", "fs", "irq", "sys", "sysrq-trigger"].map { FilePath("/proc/" + $0) }
+    static let maskedPaths =
+        [
+            "acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list",
+            "timer_stats",
+        ].map { FilePath("/proc/" + $0) } + ["/sys/devices/virtual/powercap", "/sys/firmware"]
+
+    static let devices = ["null", "zero", "full", "random", "urandom", "tty"]
+    static let deviceLinks: [(name: FilePath, target: FilePath)] = [
+        ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ]
+
+    /// The names, besides those of extra mounts, that something is mounted on.
+    static let mountPoints = (folders: ["proc", "sys", "dev"] as [FilePath], files: placedFiles)
+    static let placedFiles: [FilePath] = ["etc/resolv.conf", "etc/hosts", "etc/hostname"]
+
+    static func overlay(_ command: Command, scratch: OverlayScratch) -> ProcessPlan {
+        var plan = base(command, kept: capabilities)
+        plan.namespaces = [.mounts, .processes, .ipc, .hostName]
+        if command.network == .none { plan.namespaces.insert(.network) }
+        let kernelFiles: MountFlags = [.noSetuid, .noDevices, .noExecute]
+        var steps: [SpawnStep] = [
+            .makeMountsPrivate,
+            .changeDirectory(scratch.links),
+            // Without device nodes: no cgroup keeps a command that may mknod from the machine's disks.
+            .mount(
+                type: "overlay", on: scratch.merged, flags: [.noDevices], data: scratch.options + ",volatile",
+                fallback: scratch.options),
+            .setRoot(scratch.merged),
+            .mountInRoot(type: "proc", on: "/proc", flags: kernelFiles, data: ""),
+            .mountInRoot(type: "sysfs", on: "/sys", flags: kernelFiles.union(.readOnly), data: ""),
+            .mountInRoot(type: "tmpfs", on: "/dev", flags: [.noSetuid, .noDevices], data: "mode=755,size=65536k"),
+            // gid 5 is tty, in every distribution.
+            .mountInRoot(
+                type: "devpts", on: "/dev/pts", flags: [.noSetuid, .noExecute],
+                data: "newinstance,ptmxmode=0666,mode=0620,gid=5"),
+            .mountInRoot(type: "tmpfs", on: "/dev/shm", flags: kernelFiles, data: "mode=1777,size=65536k"),
+            .makeSymlink("/dev/ptmx", to: "pts/ptmx"),
+        ]
+        // The builder's own nodes: /dev itself stays without devices.
+        steps += devices.map { .bind(.path(FilePath("/dev/" + $0)), at: FilePath("/dev/" + $0), readOnly: false) }
+        steps += deviceLinks.map { .makeSymlink(FilePath("/dev").appending($0.name.components), to: $0.target) }
+        steps += readOnlyPaths.map { .makeReadOnly($0) }
+        steps += maskedPaths.map { .mask($0) }
+        steps += placedFiles.map { name in
+            .bind(.path(scratch.file(for: name)), at: FilePath("/").appending(name.components), readOnly: false)
+        }
+        // Outer targets first, so that inner ones are not covered.
+        steps += command.mounts.sorted { $0.target.components.count < $1.target.components.count }.map(step)
+        steps.append(.setHostName(hostName))
+        if command.network == .none { steps.append(.bringLoopbackUp) }
+        steps.append(.pivotRoot)
+        plan.setUpSteps = steps
+        return plan
+    }
+
+    static func chroot(_ command: Command, root: FilePath) -> ProcessPlan {
+        var plan = base(command, kept: capabilitiesInChroot)
+        // In the command's process: its supervisor needs the builder's /proc to find what is left behind.
+        plan.commandSteps.insert(.changeRoot(root), at: 0)
+        return plan
+    }
+
+    private static func base(_ command: Command, kept: CapabilitySet) -> ProcessPlan {
+        var plan = ProcessPlan(command.arguments, environment: command.environment)
+        plan.output = command.output
+        plan.error = command.error
+        plan.commandSteps = [
+            .changeDirectory(command.workingDirectory),
+            .setFileModeMask(0o022),
+            .dropBoundingSet(keeping: kept),
+            .setGroups(command.user.groups),
+            .setGroup(command.user.gid),
+            .setUser(command.user.uid),
+            .dropCapabilities(keeping: kept),
+        ]
+        return plan
+    }
+
+    private static func step(_ mount: ExtraMount) -> SpawnStep {
+        switch mount {
+        case .bind(let source, let target, let readOnly):
+            .bind(source, at: target, readOnly: readOnly, recursive: false)
+        case .tmpfs(let target, let size):
+            .mountInRoot(
+                type: "tmpfs", on: target, flags: [.noSetuid, .noDevices], data: size.map { "size=\($0)" } ?? "")
+        }
+    }
+}
