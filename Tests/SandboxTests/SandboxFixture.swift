@@ -19,8 +19,10 @@ final class SandboxFixture {
 
     init(_ isolation: Isolation) throws {
         var template = Array("/var/tmp/imgbuild-sandbox-XXXXXX".utf8CString)
-        let made = template.withUnsafeMutableBufferPointer { mkdtemp($0.baseAddress) != nil }
-        try #require(made)
+        let made = template.withUnsafeMutableBufferPointer { buffer in
+            buffer.baseAddress.map { mkdtemp($0) != nil } ?? false
+        }
+        guard made else { throw SystemError.last("mkdtemp", "/var/tmp") }
         folder = FilePath(bytes: template.dropLast().map { UInt8(bitPattern: $0) })
         tree = folder.appending("tree")
         root =

@@ -1,4 +1,5 @@
 import Sandbox
+import SystemPackage
 import Testing
 
 @Suite("Users and groups of an image")
