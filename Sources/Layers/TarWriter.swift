@@ -176,8 +176,8 @@ package struct TarWriter: ~Copyable {
         case .hardLink(let target):
             archive_entry_set_filetype(entry, S_IFREG)
             TarWriter.withCString(target) { archive_entry_copy_hardlink(entry, $0) }
-        case .characterDevice(let number): describe(device: number, S_IFCHR)
-        case .blockDevice(let number): describe(device: number, S_IFBLK)
+        case .characterDevice(let number): try describe(item, device: number, S_IFCHR)
+        case .blockDevice(let number): try describe(item, device: number, S_IFBLK)
         case .fifo: archive_entry_set_filetype(entry, S_IFIFO)
         }
         for attribute in item.attributes {
@@ -193,7 +193,11 @@ package struct TarWriter: ~Copyable {
         }
     }
 
-    private func describe(device number: DeviceNumber, _ type: mode_t) {
+    private func describe(_ item: LayerEntry, device number: DeviceNumber, _ type: mode_t) throws(LayerError) {
+        // From 18 bits on libarchive cuts the number in the header and adds a record that only star and itself read.
+        guard max(number.major, number.minor) < 1 << 18 else {
+            throw invalid(item, "a tar cannot hold the device number \(number.major):\(number.minor)")
+        }
         archive_entry_set_filetype(entry, type)
         archive_entry_set_rdevmajor(entry, dev_t(number.major))
         archive_entry_set_rdevminor(entry, dev_t(number.minor))
