@@ -82,12 +82,11 @@ static const char *place_stdio(const struct spawn_plan *plan) {
     return NULL;
 }
 
-// What was ignored stays ignored across exec: a builder under nohup must not hand that on.
+// What was ignored stays ignored across exec: a builder under nohup must not hand that on. The raw call, as glibc's refuses the two
+// signals that it keeps for itself. All zero: SIG_DFL, no flags, no mask.
 static void reset_signals(void) {
-    struct sigaction standard;
-    memset(&standard, 0, sizeof standard);
-    standard.sa_handler = SIG_DFL;
-    for (int number = 1; number < NSIG; number++) sigaction(number, &standard, NULL);
+    unsigned long standard[4] = {0, 0, 0, 0}; // struct kernel_sigaction: handler, flags, restorer, mask
+    for (int number = 1; number < NSIG; number++) syscall(SYS_rt_sigaction, number, standard, NULL, (size_t)8);
 }
 
 // MARK: exec
