@@ -179,9 +179,11 @@ static void hide_command_line(void) {
     if (range[0] != 0 && range[1] > range[0]) memset((void *)range[0], 0, range[1] - range[0]);
 }
 
+static const char children_file[] = "/proc/thread-self/children";
+
 // Kills the children of this process, which as a subreaper inherits every orphan below it.
 static void kill_children(void) {
-    int file = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    int file = open(children_file, O_RDONLY | O_CLOEXEC);
     if (file < 0) return;
     char text[4096];
     pid_t pid = 0;
@@ -254,12 +256,16 @@ static int watch(pid_t command, int status) {
 static void supervise(const struct spawn_plan *plan, struct spawn_state *state) {
     int status = state->status;
     int owns_namespace = (plan->clone_flags & CLONE_NEWPID) != 0;
-    if (!owns_namespace && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) fail(status, (int)plan->command_step, "prctl");
+    if (!owns_namespace) {
+        if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) fail(status, (int)plan->step_count, "PR_SET_CHILD_SUBREAPER");
+        // A kernel without CONFIG_PROC_CHILDREN, or no /proc: what is left behind could not be found. Said now, not then.
+        if (access(children_file, R_OK) < 0) fail(status, (int)plan->step_count, children_file);
+    }
     int inner[2];
-    if (pipe2(inner, O_CLOEXEC) < 0) fail(status, (int)plan->command_step, "pipe2");
+    if (pipe2(inner, O_CLOEXEC) < 0) fail(status, (int)plan->step_count, "pipe2");
     pid_t self = getpid();
     pid_t command = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, 0, 0, 0, 0);
-    if (command < 0) fail(status, (int)plan->command_step, "clone");
+    if (command < 0) fail(status, (int)plan->step_count, "clone");
     if (command == 0) {
         close(inner[0]);
         close(status);

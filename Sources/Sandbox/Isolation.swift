@@ -53,7 +53,7 @@ package enum Isolation: String, Sendable, Hashable, CaseIterable {
             result = error
         }
         guard let result else { return nil }
-        if case .spawn(let error) = result, case .execute = error.stage { return nil }
+        if case .spawn(let error) = result, error.isOfProgram { return nil }
         return result.description
     }
 

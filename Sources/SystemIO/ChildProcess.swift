@@ -114,7 +114,8 @@ package struct ChildProcess: ~Copyable, Sendable {
         deadline: ContinuousClock.Instant? = nil, cancellation: Cancellation? = nil, grace: Duration = .seconds(10),
         receive: (Stream, UnsafeRawBufferPointer) -> Void = { _, _ in }
     ) throws(SystemError) -> Ending {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)  // bytes: a pipe's size
+        // Bytes: what a pipe holds.
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
         defer { buffer.deallocate() }
         var outputs = [pollfd(fd: raw(readers.output), events: Int16(POLLIN), revents: 0)]
         outputs.append(pollfd(fd: raw(readers.error), events: Int16(POLLIN), revents: 0))

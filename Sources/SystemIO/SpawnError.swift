@@ -8,7 +8,7 @@ package struct SpawnError: Error, Sendable, Hashable {
         case clone
         /// A step of the plan failed in the new process.
         case step(SpawnStep)
-        /// The program of that name could not be executed.
+        /// The program of that name could not be executed, or its supervisor not do its work.
         case execute(String)
         /// A call of the builder around it failed.
         case attend
@@ -24,6 +24,12 @@ package struct SpawnError: Error, Sendable, Hashable {
         self.stage = stage
         self.call = call
         self.errno = errno
+    }
+
+    /// Whether all was ready, and it was the program that could not be executed.
+    package var isOfProgram: Bool {
+        guard case .execute = stage else { return false }
+        return ["execve", "PATH", "interpreter"].contains(call)
     }
 
     init(_ error: SystemError) {
@@ -43,10 +49,11 @@ extension SpawnError: CustomStringConvertible {
             case (.noSuchFileOrDirectory, "PATH"): "executable '\(name)' not found in $PATH"
             case (.noSuchFileOrDirectory, "interpreter"):
                 "cannot execute '\(name)': the interpreter of its #! line, or its dynamic loader, does not exist"
-            case (.noSuchFileOrDirectory, _): "executable '\(name)' does not exist"
-            case (.execFormatError, _):
+            case (.noSuchFileOrDirectory, "execve"): "executable '\(name)' does not exist"
+            case (.execFormatError, "execve"):
                 "cannot execute '\(name)': exec format error (made for another architecture, or a script without a #! line)"
-            default: "cannot execute '\(name)': \(text)"
+            case (_, "execve"), (_, "PATH"): "cannot execute '\(name)': \(text)"
+            default: "cannot supervise '\(name)': \(call): \(text)"
             }
         }
     }

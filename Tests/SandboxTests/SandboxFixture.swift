@@ -31,10 +31,13 @@ final class SandboxFixture {
         try shell(
             """
             chmod 755 . && mkdir -p tree/bin tree/etc tree/tmp tree/root && chmod 1777 tree/tmp && cp /bin/busybox tree/bin/
-            for name in $(busybox --list); do [ $name = busybox ] || ln -s busybox tree/bin/$name; done
             echo 'root:x:0:0:root:/root:/bin/sh' > tree/etc/passwd
             echo 'image' > tree/etc/hosts
             """)
+        let bin = try Directory(opening: tree.appending("bin"))
+        for name in try shell("busybox --list").split(separator: "\n") where name != "busybox" {
+            try bin.makeSymlink(FilePath(String(name)), to: "busybox")
+        }
     }
 
     deinit {

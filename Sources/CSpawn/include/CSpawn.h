@@ -72,7 +72,7 @@ struct spawn_plan {
 // What comes through the status pipe: records, each followed by `length` bytes of text.
 enum spawn_record_kind {
     SPAWN_CREATED = 1, // text: a mount point that had to be made, as a path in the root
-    SPAWN_FAILED,      // `step` failed with errno `value` in the call that the text names; `step_count` stands for the exec
+    SPAWN_FAILED,      // `step` failed with errno `value` in the call that the text names; `step_count` stands for the supervisor or the exec
     SPAWN_STARTED,     // the exec succeeded (supervised only; otherwise the end of the pipe says so)
     SPAWN_ENDED,       // `value`: wait status of the command (supervised only)
 };
