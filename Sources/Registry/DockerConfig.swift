@@ -50,7 +50,8 @@ package struct DockerConfig: Sendable {
             credsStore = document.credsStore.flatMap { $0.isEmpty ? nil : $0 }
         } catch {
             throw RegistryError(
-                .configuration, message: "\(name) is not a valid docker configuration: \(DockerConfig.explain(error))",
+                .configuration,
+                message: "\(name) is not a valid docker configuration: \(DockerConfig.explain(error, bytes))",
                 hint: "credentials would be missing, so nothing is done without it")
         }
     }
@@ -148,21 +149,15 @@ package struct DockerConfig: Sendable {
         return user.isEmpty ? nil : (user, String(login[login.index(after: colon)...]))
     }
 
-    private static func explain(_ error: any Error) -> String {
+    private static func explain(_ error: any Error, _ bytes: [UInt8]) -> String {
         guard let error = error as? DecodingError else { return "it cannot be read" }
         switch error {
         case .typeMismatch(_, let context), .valueNotFound(_, let context), .keyNotFound(_, let context):
             let path = context.codingPath.map { printable($0.stringValue, limit: 80) }.joined(separator: ".")
             return path.isEmpty ? "it is not a JSON object" : "the value of '\(path)' has the wrong type"
-        case .dataCorrupted(let context):
-            // The decoder knows the place and tells it only in words.
-            let words = [context.debugDescription] + (context.underlyingError.map { ["\($0)"] } ?? [])
-            for text in words {
-                if let found = text.firstMatch(of: /line (\d+), column (\d+)/) {
-                    return "it is not JSON at line \(found.1), column \(found.2)"
-                }
-            }
-            return "it is not JSON"
+        case .dataCorrupted:
+            guard let place = JSONSyntax.firstError(in: bytes) else { return "it cannot be read" }
+            return "it is not JSON at line \(place.line), column \(place.column)"
         @unknown default: return "it cannot be read"
         }
     }

@@ -87,7 +87,8 @@ struct DockerConfigTests {
     @Test("broken files are errors with a place")
     func malformed() async throws {
         let cases = [
-            ("{\n  \"auths\": x}", "line 2, column"), ("", "not JSON"), ("[]", "not a JSON object"),
+            ("{\n  \"auths\": x}", "line 2, column 12"), ("", "line 1, column 1"),
+            (#"{"auths":{"h":{"auth":"c2VjcmV0}}}"#, "line 1, column 35"), ("[]", "not a JSON object"),
             (#"{"auths":{"h":{"auth":5}}}"#, "'auths.h.auth' has the wrong type"),
         ]
         for (text, says) in cases {

@@ -8,7 +8,7 @@ import Testing
 
 @Suite("faults")
 struct FaultTests {
-    private let blob = noise(3_000_000)
+    private let blob = bigNoise
     private var path: String { "/v2/r/blobs/\(descriptor(blob).digest)" }
 
     private func fetch(_ server: LoopbackServer, _ notes: Notes = Notes()) async throws -> [UInt8] {
@@ -36,7 +36,8 @@ struct FaultTests {
     func resumeWithoutRanges() async throws {
         let blob = blob
         let server = try LoopbackServer { request, before in
-            guard request.path.contains("/blobs/"), before == 0 else { return .answer(200, body: blob) }
+            guard request.path.contains("/blobs/") else { return .answer(200) }
+            guard before == 0 else { return .answer(200, body: blob) }
             return .raw(Array("HTTP/1.1 200 OK\r\nContent-Length: \(blob.count)\r\n\r\n".utf8) + blob[..<1_000_000])
         }
         #expect(try await fetch(server) == blob)
@@ -60,10 +61,10 @@ struct FaultTests {
         bad[5] ^= 1
         let (good, wrong) = (blob, bad)
         let once = try LoopbackServer { request, before in
-            .answer(200, body: request.path.contains("/blobs/") && before == 0 ? wrong : good)
+            .answer(200, body: request.path == "/v2/" ? [] : before == 0 ? wrong : good)
         }
         #expect(try await fetch(once) == good)
-        let always = try LoopbackServer { _, _ in .answer(200, body: wrong) }
+        let always = try LoopbackServer { request, _ in .answer(200, body: request.path == "/v2/" ? [] : wrong) }
         let error = try await failure { _ = try await fetch(always) }
         #expect(error.kind == .content)
         #expect(always.count("GET", path) == 2)
@@ -72,7 +73,7 @@ struct FaultTests {
     @Test("a blob longer than its descriptor is refused, announced or not")
     func tooLong() async throws {
         let long = blob + [0]
-        let announced = try LoopbackServer { _, _ in .answer(200, body: long) }
+        let announced = try LoopbackServer { request, _ in .answer(200, body: request.path == "/v2/" ? [] : long) }
         #expect(try await failure { _ = try await fetch(announced) }.kind == .content)
         let endless = try LoopbackServer { request, _ in
             request.path.contains("/blobs/") ? .raw(Array("HTTP/1.1 200 OK\r\n\r\n".utf8) + long) : .answer(200)
@@ -214,7 +215,7 @@ struct FaultTests {
         #expect(refused.kind == .connection(.refused))
         let unknown = try await failure { try await client("no-such-host.invalid").ping() }
         #expect(unknown.kind == .connection(.unknownHost))
-        let server = try LoopbackServer { _, _ in .answer(200) }
+        let server = try RegistryProcess()
         let plain = try await failure {
             _ = try await transport().send(
                 HTTPRequest(.get, #require(HTTPURL(parsing: "https://\(server.authority)/"))))
@@ -240,8 +241,7 @@ struct FaultTests {
     func proxies() async throws {
         let proxy = try LoopbackServer { _, _ in .answer(200) }
         let server = try LoopbackServer { _, _ in .answer(200) }
-        setenv("http_proxy", "http://127.0.0.1:1", 1)
-        defer { unsetenv("http_proxy") }
+        #expect(getenv("http_proxy") != nil, "the test rig sets a proxy that does not work")
         try await client(server.authority).ping()
         #expect(server.count("GET") == 1)
         let viaProxy = transport { $0.proxy = .init(http: "http://\(proxy.authority)") }

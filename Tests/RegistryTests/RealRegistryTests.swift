@@ -57,6 +57,26 @@ struct RealRegistryTests {
         try await client(registry.authority, plainHTTP: false).ping()
     }
 
+    @Test("a certificate that nobody vouches for is refused; with its authority, or unchecked for this host, all works")
+    func tls() async throws {
+        let registry = try RegistryProcess(withTLS: true)
+        let authority = registry.authority
+        let unknown = try await failure { try await client(authority, plainHTTP: false).ping() }
+        #expect(unknown.kind == .connection(.certificate))
+        #expect(unknown.hint?.contains("--registry-certificate \(authority)=") == true)
+        let trusting = transport { $0.trust.hostAuthorities[authority] = registry.certificate }
+        try await push(
+            client(authority, plainHTTP: false, transport: trusting), "tls/app", tag: "1", layer: noise(2_000_000))
+        try await client(
+            authority, plainHTTP: false, transport: transport { $0.trust.unverifiedHosts = [authority] }
+        ).ping()
+        let elsewhere = transport { $0.trust.unverifiedHosts = ["127.0.0.1"] }
+        let strict = try await failure { try await client(authority, plainHTTP: false, transport: elsewhere).ping() }
+        #expect(strict.kind == .connection(.certificate))
+        let plain = try await failure { try await client(authority).ping() }
+        #expect(plain.hint?.contains("https") == true)
+    }
+
     @Test("a blob of 200 MB goes out and comes in from disk to disk")
     func bigBlob() async throws {
         let registry = try RegistryProcess()

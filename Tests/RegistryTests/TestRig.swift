@@ -47,7 +47,11 @@ enum Program {
         var arguments: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
         defer { for argument in arguments { free(argument) } }
         var pid: pid_t = 0
-        let code = posix_spawnp(&pid, program, &actions, nil, &arguments, environ)
+        var environment: [UnsafeMutablePointer<CChar>?] = [
+            strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), strdup("HOME=/nonexistent"), nil,
+        ]
+        defer { for variable in environment { free(variable) } }
+        let code = posix_spawnp(&pid, program, &actions, nil, &arguments, &environment)
         guard code == 0 else { throw Failure(text: "cannot start \(program): \(code)") }
         return pid
     }
@@ -80,7 +84,10 @@ final class RegistryProcess: Sendable {
     private let pid: pid_t
     private let directory: ScratchDirectory
 
-    init(withPasswords: Bool = false, readOnly: Bool = false) throws {
+    /// The certificate for 127.0.0.1 that signs itself, with `withTLS`.
+    var certificate: FilePath { directory.path.appending("server.crt") }
+
+    init(withPasswords: Bool = false, readOnly: Bool = false, withTLS: Bool = false) throws {
         directory = try ScratchDirectory()
         var config = """
             version: 0.1
@@ -89,9 +96,23 @@ final class RegistryProcess: Sendable {
               filesystem: {rootdirectory: "\(directory.path.string)/data"}
               delete: {enabled: true}
               maintenance: {uploadpurging: {enabled: false}, readonly: {enabled: \(readOnly)}}
-            http: {addr: "127.0.0.1:0", secret: test-secret}
+            http:
+              addr: "127.0.0.1:0"
+              secret: test-secret
 
             """
+        if withTLS {
+            let key = directory.path.appending("server.key").string
+            let certificate = directory.path.appending("server.crt").string
+            try Program.run(
+                "openssl",
+                [
+                    "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=registry.test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out",
+                    certificate,
+                ])
+            config += "  tls: {certificate: \"\(certificate)\", key: \"\(key)\"}\n"
+        }
         if withPasswords {
             let hashes = try Program.run(
                 "perl", ["-e", #"print "tester:",crypt("s3cret","\$2y\$05\$abcdefghijklmnopqrstuu"),"\n""#])
@@ -154,7 +175,12 @@ final class Notes: Sendable {
     }
 }
 
-let testPool = BlockingPool(width: 8)
+/// Made before any transport, so that every test would notice a proxy taken from the environment.
+let testPool: BlockingPool = {
+    setenv("http_proxy", "http://127.0.0.1:1", 1)
+    setenv("https_proxy", "http://127.0.0.1:1", 1)
+    return BlockingPool(width: 8)
+}()
 
 func transport(_ change: (inout TransportSettings) -> Void = { _ in }) -> CurlTransport {
     var settings = TransportSettings(userAgent: "imgbuild/test")
@@ -188,10 +214,16 @@ func descriptor(_ bytes: [UInt8], _ type: MediaType = .ociLayer) -> Descriptor {
 /// Bytes that do not repeat, the same each time.
 func noise(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
     var state = seed &* 0x9E37_79B9_7F4A_7C15 | 1
-    return (0..<count).map { _ in
-        state ^= state << 13
-        state ^= state >> 7
-        state ^= state << 17
-        return UInt8(truncatingIfNeeded: state)
+    return [UInt8](unsafeUninitializedCapacity: count) { buffer, used in
+        while used < count {
+            state ^= state << 13
+            state ^= state >> 7
+            state ^= state << 17
+            (buffer.baseAddress.map { $0 + used })?.initialize(to: UInt8(truncatingIfNeeded: state))
+            used += 1
+        }
     }
 }
+
+/// 3 MB, made once.
+let bigNoise = noise(3_000_000)

@@ -32,7 +32,7 @@ private final class UploadRegistry: Sendable {
 
 @Suite("faults of uploads")
 struct UploadFaultTests {
-    private let blob = noise(3_000_000)
+    private let blob = bigNoise
 
     private func upload(
         _ server: LoopbackServer, credentials: FixedCredentials = .none
