@@ -25,9 +25,14 @@ extension LayerEntry {
     /// The canonical order of a layer: component by component as bytes, so that a folder comes before what is in it and all of that
     /// before the folder's next sibling. In each folder the opaque marker comes first, then deletions, then the rest.
     package func precedes(_ other: LayerEntry) -> Bool {
-        var rest = path[...]
-        var otherRest = other.path[...]
-        // The common components; what follows is the rest of each from its first differing component on.
+        // Whole components that both have in front decide nothing.
+        var start = 0
+        for index in 0..<min(path.count, other.path.count) {
+            guard path[index] == other.path[index] else { break }
+            if path[index] == LayerEntry.slash { start = index + 1 }
+        }
+        var rest = path[start...]
+        var otherRest = other.path[start...]
         while true {
             let component = rest.prefix { $0 != LayerEntry.slash }
             let otherComponent = otherRest.prefix { $0 != LayerEntry.slash }
