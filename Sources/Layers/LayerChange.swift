@@ -99,7 +99,8 @@ struct ChangeCollector {
         changes.append(
             LayerChange(
                 entry: LayerEntry(
-                    path: folder.path, kind: .directory, folder.status, try folder.directory.imageAttributes(ofName: []))))
+                    path: folder.path, kind: .directory, folder.status, try folder.directory.imageAttributes(ofName: [])
+                )))
     }
 }
 

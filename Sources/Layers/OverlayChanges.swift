@@ -53,7 +53,10 @@ private struct UpperReader {
 
     mutating func read(_ upper: Directory) throws(LayerError) -> [LayerChange] {
         // A stack instead of recursion: depth is the RUN's choice.
-        var stack = [try enter(upper, [], try system { () throws(SystemError) in try upper.descriptor.status() }, isOpaque: false)]
+        var stack = [
+            try enter(
+                upper, [], try system { () throws(SystemError) in try upper.descriptor.status() }, isOpaque: false)
+        ]
         while let level = stack.last {
             guard !cancellation.isCancelled else { throw .cancelled }
             guard let name = level.rest.last?.bytes else {
@@ -63,7 +66,8 @@ private struct UpperReader {
             }
             stack[stack.count - 1].rest.removeLast()
             let path = level.path.joined(name)
-            guard let status = try system({ () throws(SystemError) in try level.directory.statusIfPresent(ofName: name) })
+            guard
+                let status = try system({ () throws(SystemError) in try level.directory.statusIfPresent(ofName: name) })
             else { continue }
             if status.kind == .directory {
                 let folder = try system { () throws(SystemError) in
@@ -156,7 +160,8 @@ private struct UpperReader {
         }
     }
 
-    private func sameContent(_ a: borrowing OwnedDescriptor, _ b: borrowing OwnedDescriptor) throws(LayerError) -> Bool {
+    private func sameContent(_ a: borrowing OwnedDescriptor, _ b: borrowing OwnedDescriptor) throws(LayerError) -> Bool
+    {
         let size = 128 * 1024  // bytes
         let first = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
         let second = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)

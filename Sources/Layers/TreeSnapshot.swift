@@ -107,7 +107,8 @@ package struct TreeSnapshot: Sendable {
     private mutating func append(_ name: [UInt8], _ status: FileStatus) {
         records.append(
             Record(
-                nameStart: names.count, nameLength: Int32(name.count), permissions: status.permissions, kind: status.kind,
+                nameStart: names.count, nameLength: Int32(name.count), permissions: status.permissions,
+                kind: status.kind,
                 uid: status.uid, gid: status.gid, inode: status.inode, size: status.size, modified: status.modified,
                 changed: status.changed))
         names.append(contentsOf: name)
