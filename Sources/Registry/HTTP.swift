@@ -47,6 +47,15 @@ package enum HTTPBody: Sendable {
     case none
     case bytes([UInt8])
     case file(FileRange)
+
+    /// Length in bytes.
+    var count: Int64 {
+        switch self {
+        case .none: 0
+        case .bytes(let bytes): Int64(bytes.count)
+        case .file(let range): range.count
+        }
+    }
 }
 
 /// Some bytes of an open file, read by offset: any number of requests may read them at the same time.

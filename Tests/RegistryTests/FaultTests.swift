@@ -141,6 +141,24 @@ struct FaultTests {
         #expect(rude.count("GET", path) == 1)
     }
 
+    @Test("when one worker is asked to wait, the others wait, too")
+    func pauseForAll() async throws {
+        let server = try LoopbackServer { request, before in
+            guard request.path.hasSuffix("/busy"), before == 0 else {
+                return .text(200, #"{"schemaVersion":2,"config":{},"layers":[]}"#)
+            }
+            return .answer(429, ["Retry-After": "30"])
+        }
+        let notes = Notes()
+        let client = client(server.authority, notes: notes)
+        for tag in ["before", "busy", "after"] {
+            _ = try await client.manifest(of: ImageReference(registry: server.authority, repository: "r", tag: tag))
+        }
+        // The wait itself, then the pause that the second try and the next worker find still running.
+        #expect(notes.delays.count == 3)
+        #expect(notes.delays.allSatisfy { $0 > .seconds(25) && $0 <= .seconds(31) })
+    }
+
     @Test("statuses are tried again or not", arguments: [(500, 6), (503, 6), (408, 6), (400, 1), (404, 1), (501, 1)])
     func statuses(status: Int, tries: Int) async throws {
         let server = try LoopbackServer { request, _ in
