@@ -22,6 +22,13 @@ package struct IgnorePatterns: Sendable {
 
     private let patterns: [Pattern]
 
+    /// Leaves nothing out.
+    package static let none = IgnorePatterns(patterns: [])
+
+    private init(patterns: [Pattern]) {
+        self.patterns = patterns
+    }
+
     /// Reads an ignore file.
     ///
     /// - Throws: for a malformed pattern, a `!` with nothing behind it, or a file that is too long. The error's line is

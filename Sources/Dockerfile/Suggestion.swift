@@ -1,8 +1,8 @@
 /// "Did you mean ...?", from the edit distance between what was written and what is known.
-enum Suggestion {
+package enum Suggestion {
     /// The known name nearest to `written`, if it is near enough to be what was meant: at most one edit for
     /// names of up to three letters, two for longer ones. Letter case does not count.
-    static func nearest(to written: String, in known: some Sequence<String>) -> String? {
+    package static func nearest(to written: String, in known: some Sequence<String>) -> String? {
         // A longer text is no misspelt name, and the distance takes quadratic time.
         guard written.utf8.count <= 64 else { return nil }
         let target = Array(written.lowercased().unicodeScalars)
@@ -18,7 +18,7 @@ enum Suggestion {
     }
 
     /// The hint for `written`, or `nil` if nothing known is near.
-    static func hint(for written: String, in known: some Sequence<String>) -> String? {
+    package static func hint(for written: String, in known: some Sequence<String>) -> String? {
         nearest(to: written, in: known).map { "did you mean \($0)?" }
     }
 

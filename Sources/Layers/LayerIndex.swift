@@ -1,4 +1,3 @@
-import Glibc
 import SystemIO
 
 /// What a layer says of its files, without their content: a layer that was written but not unpacked.
@@ -77,30 +76,21 @@ package final class LayerIndex: Sendable {
     /// The node as `stat` would tell it: the device is 0, the inode the node's number.
     func status(of node: Int) -> FileStatus {
         let entry = nodes[node].entry
-        var status = stat()
-        status.st_ino = ino_t(node)
-        status.st_nlink = 1
-        status.st_uid = entry.uid
-        status.st_gid = entry.gid
-        status.st_mtim = entry.modified.timespec
-        var type = S_IFREG
+        var kind = FileStatus.Kind.file
+        var size: Int64 = 0
+        var device = DeviceNumber(major: 0, minor: 0)
         switch entry.kind {
-        case .file(let size): status.st_size = off_t(size)
-        case .directory: type = S_IFDIR
-        case .symlink(let target):
-            type = S_IFLNK
-            status.st_size = off_t(target.count)
-        case .characterDevice(let number):
-            type = S_IFCHR
-            status.st_rdev = dev_t(number.combined)
-        case .blockDevice(let number):
-            type = S_IFBLK
-            status.st_rdev = dev_t(number.combined)
-        case .fifo: type = S_IFIFO
+        case .file(let bytes): size = bytes
+        case .directory: kind = .directory
+        case .symlink(let target): (kind, size) = (.symlink, Int64(target.count))
+        case .characterDevice(let number): (kind, device) = (.characterDevice, number)
+        case .blockDevice(let number): (kind, device) = (.blockDevice, number)
+        case .fifo: kind = .fifo
         // A whiteout is asked for as such; a hard link became what it points to.
         case .whiteout, .opaqueMarker, .hardLink: break
         }
-        status.st_mode = type | mode_t(entry.permissions)
-        return FileStatus(status)
+        return FileStatus(
+            described: kind, permissions: entry.permissions, uid: entry.uid, gid: entry.gid, size: size,
+            modified: entry.modified, inode: UInt64(node), node: device)
     }
 }

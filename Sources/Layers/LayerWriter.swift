@@ -51,6 +51,15 @@ package struct LayerWriter: ~Copyable {
         try tar.writeContent(of: written, size: size, from: content)
     }
 
+    /// Adds a regular file whose content is a stretch of another: as many bytes as the entry says, from `offset` on.
+    package mutating func add(
+        _ entry: LayerEntry, content: borrowing OwnedDescriptor, at offset: Int64
+    ) throws(LayerError) {
+        guard case .file(let size) = entry.kind else { throw invalid(entry, "only regular files have content") }
+        let written = try begin(entry)
+        try tar.writeStretch(of: written, size: size, from: content, at: offset)
+    }
+
     /// Adds a regular file whose content is at hand.
     package mutating func add(_ entry: LayerEntry, bytes: [UInt8]) throws(LayerError) {
         guard case .file(let size) = entry.kind else { throw invalid(entry, "only regular files have content") }

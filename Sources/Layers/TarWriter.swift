@@ -126,6 +126,23 @@ package struct TarWriter: ~Copyable {
         }
     }
 
+    /// Writes the content of the file `item`, whose header was written last: `size` bytes of `file` from `start` on.
+    package mutating func writeStretch(
+        of item: LayerEntry, size: Int64, from file: borrowing OwnedDescriptor, at start: Int64
+    ) throws(LayerError) {
+        var offset: Int64 = 0
+        while offset < size {
+            guard !cancellation.isCancelled else { throw .cancelled }
+            guard let space = output.pipeline?.freeSpace else { preconditionFailure("the archive is finished") }
+            let wanted = UnsafeMutableRawBufferPointer(rebasing: space[..<Int(min(Int64(space.count), size - offset))])
+            let count: Int
+            do throws(SystemError) { count = try file.read(into: wanted, at: start + offset) } catch { throw .system(error) }
+            guard count > 0 else { throw invalid(item, "its content ends after \(offset) of \(size) bytes") }
+            try writeData(UnsafeRawBufferPointer(rebasing: wanted[..<count]), of: item)
+            offset += Int64(count)
+        }
+    }
+
     /// Writes the content of the file `item`, whose header was written last; all of its bytes, in one or more calls.
     package mutating func writeContent(of item: LayerEntry, _ bytes: [UInt8]) throws(LayerError) {
         let result: Result<Void, LayerError> = bytes.withUnsafeBytes { buffer in

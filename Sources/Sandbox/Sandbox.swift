@@ -10,6 +10,9 @@ package struct Sandbox: Sendable {
     package var grace: Duration = .seconds(10)
     package var hostFiles: HostFiles
 
+    /// Files of a flat root that are the sandbox's own while a command runs: what it writes to them is no change.
+    package static let lentFiles = Set(SandboxPlan.placedFiles.map(\.bytes))
+
     package typealias Receiver = (ChildProcess.Stream, UnsafeRawBufferPointer) -> Void
 
     package init(hostFiles: HostFiles) {

@@ -115,6 +115,16 @@ package final class Directory: Sendable {
         guard result == 0 else { throw .last("symlinkat", name) }
     }
 
+    /// Gives a folder of this folder the owner, mode and time of modification that `status` says.
+    package func setOwnerAndMode(of name: FilePath, _ status: FileStatus) throws(SystemError) {
+        let folder = try openDirectory(name, .noSymlinks)
+        guard fchown(folder.descriptor.raw, status.uid, status.gid) == 0 else { throw .last("fchown", name) }
+        // After the owner: a change of owner takes setuid and setgid away.
+        guard fchmod(folder.descriptor.raw, mode_t(status.permissions)) == 0 else { throw .last("fchmod", name) }
+        let times = [status.modified.timespec, status.modified.timespec]
+        guard futimens(folder.descriptor.raw, times) == 0 else { throw .last("futimens", name) }
+    }
+
     /// Removes one name: an empty folder with `directory`, anything else without.
     package func remove(_ name: FilePath, directory: Bool = false) throws(SystemError) {
         guard name.withCString({ unlinkat(descriptor.raw, $0, directory ? AT_REMOVEDIR : 0) }) == 0 else {

@@ -22,6 +22,24 @@ package struct FileStatus: Sendable, Hashable {
     /// The device that a device node stands for.
     package let node: DeviceNumber
 
+    /// What a file would look like that is only described: in a layer that is not unpacked. Its device is 0.
+    package init(
+        described kind: Kind, permissions: UInt16, uid: UInt32, gid: UInt32, size: Int64, modified: Timestamp,
+        inode: UInt64, node: DeviceNumber
+    ) {
+        self.kind = kind
+        self.permissions = permissions
+        self.uid = uid
+        self.gid = gid
+        self.size = size
+        self.modified = modified
+        changed = modified
+        self.inode = inode
+        device = 0
+        linkCount = 1
+        self.node = node
+    }
+
     package init(_ status: stat) {
         kind =
             switch status.st_mode & S_IFMT {

@@ -1,0 +1,59 @@
+import Glibc
+import OCI
+import SystemIO
+import SystemPackage
+
+/// The blobs of the state folder, by digest. What is visible here was verified.
+struct BlobStore: Sendable {
+    private let blobs: Directory
+    private let scratch: Scratch
+
+    init(_ state: StateDirectory, scratch: Scratch) {
+        blobs = state.blobs
+        self.scratch = scratch
+    }
+
+    private func name(_ digest: Digest) -> FilePath {
+        FilePath(digest.hex)
+    }
+
+    /// Whether the blob is here with the size that its descriptor says.
+    func contains(_ descriptor: Descriptor) -> Bool {
+        guard let status = try? blobs.statusIfPresent(of: name(descriptor.digest)) else { return false }
+        return status.kind == .file && status.size == descriptor.size
+    }
+
+    func open(_ descriptor: Descriptor) throws(SystemError) -> OwnedDescriptor {
+        try blobs.open(name(descriptor.digest), O_RDONLY, .noSymlinks)
+    }
+
+    /// The blob's path, for readers that open it by themselves.
+    func path(of descriptor: Descriptor) -> FilePath {
+        blobs.path.appending(descriptor.digest.hex)
+    }
+
+    /// A file to write a blob into before it has a name.
+    func makeFile() throws(SystemError) -> ScratchFile {
+        try scratch.makeFile("blob")
+    }
+
+    /// Makes a written and verified scratch file visible under its digest. Others may have been faster: it is the same.
+    func adopt(_ file: FilePath, as digest: Digest) throws(SystemError) {
+        try scratch.folder.rename(file, to: name(digest), in: blobs)
+    }
+
+    /// Forgets a file that did not become a blob.
+    func discard(_ file: FilePath) {
+        try? scratch.folder.remove(file)
+    }
+
+    /// Stores a small document.
+    func add(_ bytes: [UInt8]) throws(SystemError) -> Digest {
+        let digest = Digest(sha256: SHA256.hash(bytes))
+        guard try blobs.statusIfPresent(of: name(digest)) == nil else { return digest }
+        let file = try makeFile()
+        try file.descriptor.writeAll(bytes)
+        try adopt(file.name, as: digest)
+        return digest
+    }
+}

@@ -1,0 +1,122 @@
+import Dockerfile
+import Glibc
+import Layers
+import SystemIO
+import SystemPackage
+
+/// The files that a Dockerfile may copy, and the Dockerfile itself.
+struct BuildContext: Sendable {
+    let root: Directory
+    let dockerfile: SourceText
+    /// What `.dockerignore` says; compiled once.
+    let ignored: IgnorePatterns
+    /// The commit, for a Git context.
+    let commit: String?
+    let time: CreationTime
+
+    /// What COPY reads without `--from`.
+    var source: CopyOperation.Source {
+        CopyOperation.Source(
+            tree: UnionTree(layers: [.plain(root)]), ignored: ignored, keepsOwners: false, name: "the build context")
+    }
+
+    /// Fetches or opens the sources, and reads Dockerfile and ignore file. Blocks.
+    static func prepare(
+        _ request: BuildRequest, scratch: Scratch, cancellation: Cancellation, report: EventSink
+    ) throws -> BuildContext {
+        switch request.source {
+        case .git(let location, let credentials):
+            report(.note("fetching \(location.url) \(location.commit ?? location.ref ?? "HEAD")"))
+            let git = GitProgram(
+                environment: request.toolEnvironment, credentials: credentials, for: location, cancellation: cancellation)
+            let keeps = request.buildArguments.last { $0.name == "BUILDKIT_CONTEXT_KEEP_GIT_DIR" }
+            let checkout = try GitCheckout.make(
+                location, with: git, in: scratch, keepsGitFolder: ["1", "true"].contains(keeps?.value))
+            report(.note("context: \(location.url) at commit \(checkout.commit)"))
+            return try open(checkout.folder, request, commit: checkout.commit) { _ in checkout.committed }
+        case .folder(let path):
+            let folder: Directory
+            do { folder = try Directory(opening: path) } catch {
+                throw BuildError("the context '\(path.printable)' cannot be read: \(error)")
+            }
+            return try open(folder, request, commit: nil) { ignored in
+                if let committed = workTreeTime(of: path, request, cancellation) { return committed }
+                return try CreationTime.newest(in: folder, ignoring: ignored)
+            }
+        }
+    }
+
+    private static func open(
+        _ root: Directory, _ request: BuildRequest, commit: String?, time: (IgnorePatterns) throws -> Timestamp
+    ) throws -> BuildContext {
+        let (text, folder, name) = try readDockerfile(request.dockerfile, in: root)
+        let ignored = try readIgnoreFile(besides: name, in: folder, root: root)
+        let instant: CreationTime =
+            switch request.times {
+            case .now: .now()
+            case .fixed(let instant): CreationTime(at: instant)
+            case .reproducible: CreationTime(at: try time(ignored))
+            }
+        return BuildContext(
+            root: root, dockerfile: try SourceText(text), ignored: ignored, commit: commit, time: instant)
+    }
+
+    /// The Dockerfile with the folder it is in: below the context, else where its path leads from here.
+    private static func readDockerfile(
+        _ path: FilePath, in root: Directory
+    ) throws -> (text: [UInt8], folder: Directory, name: FilePath) {
+        guard let name = path.lastComponent.map({ FilePath(root: nil, [$0]) }) else {
+            throw BuildError("the Dockerfile's path '\(path.printable)' names no file")
+        }
+        let parent = path.removingLastComponent()
+        func read(_ folder: Directory) throws(any Error) -> [UInt8] {
+            let file = try folder.open(name, O_RDONLY | O_NONBLOCK, .inRoot)
+            guard try file.status().kind == .file else { throw BuildError("'\(path.printable)' is not a file") }
+            return try file.readAll(limit: SourceText.Limits.file)
+        }
+        do throws(any Error) {
+            if path.isRelative {
+                let folder = parent.isEmpty ? root : try root.openDirectory(parent, .inRoot)
+                if try folder.statusIfPresent(of: name) != nil { return (try read(folder), folder, name) }
+            }
+            let folder = try Directory(opening: parent.isEmpty ? "." : parent)
+            return (try read(folder), folder, name)
+        } catch let error as SystemError where error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory {
+            let others = try root.names().filter { $0.string.lowercased().contains("dockerfile") || $0 == "Containerfile" }
+            throw BuildError(
+                "there is no '\(path.printable)' in the context '\(root.path.printable)'",
+                hint: others.isEmpty ? "name it with --dockerfile" : "found \(others.map { "'\($0.printable)'" }.joined(separator: ", ")): name it with --dockerfile")
+        } catch let error as SystemError {
+            throw BuildError("the Dockerfile '\(path.printable)' cannot be read: \(error)")
+        }
+    }
+
+    /// `NAME.dockerignore` beside the Dockerfile, else `.dockerignore` at the context's root; the first replaces the second.
+    private static func readIgnoreFile(besides name: FilePath, in folder: Directory, root: Directory) throws -> IgnorePatterns {
+        let own = FilePath(name.string + ".dockerignore")
+        for (folder, name) in [(folder, own), (root, ".dockerignore" as FilePath)] {
+            let text: [UInt8]
+            do {
+                text = try folder.open(name, O_RDONLY | O_NONBLOCK, .inRoot).readAll(limit: IgnorePatterns.maximumLength)
+            } catch where error.errno == .noSuchFileOrDirectory {
+                continue
+            } catch {
+                throw BuildError("'\(name.printable)' cannot be read: \(error)")
+            }
+            do { return try IgnorePatterns(parsing: text) } catch {
+                throw BuildError("\(name.printable): \(error)")
+            }
+        }
+        return IgnorePatterns.none
+    }
+
+    /// The time of the commit that a folder's work tree is at; `nil` where there is none, or no git to ask.
+    private static func workTreeTime(
+        of path: FilePath, _ request: BuildRequest, _ cancellation: Cancellation
+    ) -> Timestamp? {
+        guard let folder = try? Directory(opening: path), (try? folder.statusIfPresent(of: ".git")) != nil else { return nil }
+        let git = GitProgram(environment: request.toolEnvironment, credentials: .none, for: nil, cancellation: cancellation)
+        guard let line = try? git.line(["show", "--no-patch", "--format=%ct", "HEAD"], in: folder) else { return nil }
+        return Int64(line).map { Timestamp(seconds: $0) }
+    }
+}

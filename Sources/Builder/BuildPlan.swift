@@ -1,0 +1,165 @@
+import Dockerfile
+import Layers
+import OCI
+import SystemIO
+import SystemPackage
+
+/// What is going to be built: the needed stages in order, each with its base and all of its instructions.
+///
+/// Making one reads base images' documents and nothing else; it fails before any work starts if something needed is
+/// missing or not supported.
+struct BuildPlan: Sendable {
+    private(set) var stages: [StagePlan]
+    /// Images and folders that COPY --from names besides stages.
+    private(set) var external: [String: External]
+    let target: Int
+
+    enum External: Sendable {
+        case image(BaseImage)
+        case folder(FilePath)
+    }
+
+    /// The stages that the target is built on top of, itself included: their layers are those of the image.
+    var chain: Set<Int> {
+        var chain: Set<Int> = []
+        var next: Int? = target
+        while let index = next, let stage = stages.first(where: { $0.stage.index == index }) {
+            chain.insert(index)
+            if case .stage(let base) = stage.base { next = base } else { next = nil }
+        }
+        return chain
+    }
+
+    var stepCount: Int { stages.reduce(0) { $0 + $1.instructions.count } }
+
+    /// Whether any needed stage has a RUN.
+    var runs: Bool {
+        stages.contains { stage in
+            stage.instructions.contains { if case .run = $0.kind { true } else { false } }
+        }
+    }
+
+    static func make(
+        _ dockerfile: Dockerfile, _ request: BuildRequest, registries: Registries, pool: BlockingPool
+    ) async throws -> BuildPlan {
+        var graph = try StageGraph(dockerfile, target: request.target, arguments: arguments(request))
+        let resolver = ImageResolver(request: request, registries: registries, pool: pool)
+        var bases: [Int: StagePlan.Base] = [:]
+        var triggers: [Int: [Instruction]] = [:]
+        // A base image's ONBUILD may name further stages, whose bases may do the same.
+        while let index = graph.order.first(where: { bases[$0] == nil }) {
+            guard let node = graph.nodes[index] else { continue }
+            switch node.base {
+            case .scratch: bases[index] = .scratch
+            case .stage(let base): bases[index] = .stage(base)
+            case .image(let name, let platform):
+                let image: BaseImage
+                do { image = try await resolver.image(name, platform: platform) } catch {
+                    var failure = BuildError(error, doing: "the base image '\(name)' cannot be used").at(node.stage.range)
+                    if let stage = graph.suggestion(forImage: name) { failure.hint = "did you mean the stage '\(stage)'?" }
+                    throw failure
+                }
+                bases[index] = .image(image, name: name)
+                triggers[index] = try (image.config.config.onBuild ?? []).map { text throws(DockerfileError) in
+                    try Instruction.parse(trigger: text, at: node.stage.range)
+                }
+                _ = try graph.require(triggers[index] ?? [], in: index)
+            }
+        }
+        var plan = BuildPlan(stages: [], external: [:], target: graph.target)
+        for index in graph.order {
+            guard let node = graph.nodes[index], let base = bases[index] else { continue }
+            let instructions = (triggers[index] ?? []) + node.triggers + node.stage.instructions
+            for instruction in instructions { try SupportCheck.check(instruction) }
+            let stage = StagePlan(stage: node.stage, base: base, instructions: instructions, graph: graph)
+            try await plan.resolveExternal(stage, with: resolver)
+            plan.stages.append(stage)
+        }
+        return plan
+    }
+
+    private mutating func resolveExternal(_ stage: StagePlan, with resolver: ImageResolver) async throws {
+        for instruction in stage.instructions {
+            guard case .copy(let copy) = instruction.kind, let from = copy.from else { continue }
+            guard case .image(let name) = try stage.reference(from), external[name] == nil else { continue }
+            do { external[name] = try await resolver.external(name) } catch {
+                var failure = BuildError(error, doing: "'\(name)' is no stage before this one, and as an image it cannot be used").at(from.range)
+                if let similar = stage.graph.suggestion(forImage: name) { failure.hint = "did you mean the stage '\(similar)'?" }
+                throw failure
+            }
+        }
+    }
+
+    private static func arguments(_ request: BuildRequest) -> BuildArguments {
+        var automatic: [String: String] = [:]
+        for (prefix, platform) in [("BUILD", Platform.host), ("TARGET", request.platform)] {
+            automatic["\(prefix)PLATFORM"] = platform.description
+            automatic["\(prefix)OS"] = platform.os
+            automatic["\(prefix)OSVERSION"] = platform.osVersion ?? ""
+            automatic["\(prefix)ARCH"] = platform.architecture
+            automatic["\(prefix)VARIANT"] = platform.variant ?? ""
+        }
+        let given = Dictionary(request.buildArguments.map { ($0.name, $0.value) }) { $1 }
+        return BuildArguments(given: given, automatic: automatic)
+    }
+}
+
+/// One stage that is needed, with everything resolved that can be before it is built.
+struct StagePlan: Sendable {
+    enum Base: Sendable {
+        case scratch
+        case stage(Int)
+        case image(BaseImage, name: String)
+    }
+
+    let stage: Stage
+    let base: Base
+    /// The triggers of the base, then the stage's own.
+    let instructions: [Instruction]
+    let graph: StageGraph
+
+    /// What a COPY's `--from` means here.
+    func reference(_ from: Word) throws(DockerfileError) -> StageGraph.Reference {
+        try graph.reference(from, in: stage.index, allowsIndex: true)
+    }
+
+    /// The base as people wrote it.
+    var baseName: String {
+        switch base {
+        case .scratch: "scratch"
+        case .stage(let index): "stage \(index)"
+        case .image(_, let name): name
+        }
+    }
+}
+
+/// Finds images by the names that Dockerfiles give them: `--build-context` first, then registries.
+struct ImageResolver: Sendable {
+    let request: BuildRequest
+    let registries: Registries
+    let pool: BlockingPool
+
+    func image(_ name: String, platform: String?) async throws -> BaseImage {
+        let wanted = try platform.map { try Platform(parsing: $0) } ?? request.platform
+        var layout: (path: FilePath, reference: String?)?
+        switch context(named: name) {
+        case .layout(let path, let reference)?: layout = (path, reference)
+        case .folder(let path)?:
+            throw BuildError("the context '\(name)' is the folder '\(path.printable)', and a base must be an image")
+        case nil: break
+        }
+        return try await BaseImage.resolve(name, platform: wanted, layout: layout, registries: registries, pool: pool)
+    }
+
+    func external(_ name: String) async throws -> BuildPlan.External {
+        if case .folder(let path)? = context(named: name) { return .folder(path) }
+        return .image(try await image(name, platform: nil))
+    }
+
+    /// A context by its name, or by another spelling of the same image: `golang` is `docker.io/library/golang:latest`.
+    private func context(named name: String) -> BuildRequest.NamedContext? {
+        if let context = request.namedContexts[name] { return context }
+        guard let wanted = try? ImageReference(parsing: name) else { return nil }
+        return request.namedContexts.first { (try? ImageReference(parsing: $0.key)) == wanted }?.value
+    }
+}

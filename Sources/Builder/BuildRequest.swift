@@ -1,0 +1,132 @@
+package import OCI
+package import SystemIO
+package import SystemPackage
+
+/// All that a build is asked to do: validated once, then only read.
+package struct BuildRequest: Sendable {
+    /// Where the sources are.
+    package enum Source: Sendable {
+        case folder(FilePath)
+        case git(GitLocation, GitCredentials)
+    }
+
+    /// A context that a Dockerfile may name, or that stands for a base image.
+    package enum NamedContext: Sendable {
+        case folder(FilePath)
+        case layout(FilePath, reference: String?)
+    }
+
+    /// What the times in the image are.
+    package enum Times: Sendable, Hashable {
+        /// No later than one instant: the commit's, or the newest file of the context.
+        case reproducible
+        /// No later than this instant (`SOURCE_DATE_EPOCH`).
+        case fixed(Timestamp)
+        /// As they happen.
+        case now
+    }
+
+    package var source: Source
+    /// Relative to the context's root, or absolute.
+    package var dockerfile: FilePath
+    package var target: String?
+    package var buildArguments: [(name: String, value: String)]
+    package var labels: [(name: String, value: String)]
+    package var platform: Platform
+    package var namedContexts: [String: NamedContext]
+    package var times: Times
+
+    package var destinations: [ImageReference]
+    package var pushes: Bool
+    package var tarPath: FilePath?
+    package var layoutPath: FilePath?
+    /// Written after everything else succeeded, without a newline, as Kaniko writes it.
+    package var digestFile: FilePath?
+
+    package var stateDirectory: FilePath
+    /// `nil`: the best that works here.
+    package var isolation: IsolationChoice?
+    package var registry: RegistrySettings
+    /// Compression threads; never changes the bytes.
+    package var threads: Int
+    /// `PATH`, `HOME`, proxies and the like for the programs that the builder itself runs (git). Never seen by a RUN.
+    package var toolEnvironment: [String]
+
+    /// A way to run commands, forced by `--isolation`.
+    package enum IsolationChoice: String, Sendable, CaseIterable {
+        case overlay, chroot, none
+    }
+
+    /// How registries are reached.
+    package struct RegistrySettings: Sendable {
+        /// `host[:port]` that are spoken to in plain HTTP.
+        package var insecure: Set<String>
+        /// docker config files in the order they are looked for; the first that exists is used.
+        package var configFiles: [FilePath]
+        package var userAgent: String
+        /// `https_proxy`, `http_proxy`, `no_proxy`, `SSL_CERT_FILE`, `SSL_CERT_DIR`, as the environment has them.
+        package var environment: [String: String]
+
+        package init(
+            insecure: Set<String>, configFiles: [FilePath], userAgent: String, environment: [String: String]
+        ) {
+            self.insecure = insecure
+            self.configFiles = configFiles
+            self.userAgent = userAgent
+            self.environment = environment
+        }
+    }
+
+    package init(source: Source, stateDirectory: FilePath, platform: Platform, registry: RegistrySettings) {
+        self.source = source
+        dockerfile = "Dockerfile"
+        buildArguments = []
+        labels = []
+        self.platform = platform
+        namedContexts = [:]
+        times = .reproducible
+        destinations = []
+        pushes = true
+        self.stateDirectory = stateDirectory
+        self.registry = registry
+        threads = 2
+        toolEnvironment = []
+    }
+}
+
+/// What git is given for a private repository, and where it came from.
+package struct GitCredentials: Sendable {
+    package var username: String?
+    package var password: String?
+    /// For messages: "GIT_TOKEN", "GIT_TOKEN_FILE (/secrets/token)".
+    package var origin: String
+
+    package static let none = GitCredentials(username: nil, password: nil, origin: "none")
+
+    package init(username: String?, password: String?, origin: String) {
+        self.username = username
+        self.password = password
+        self.origin = origin
+    }
+}
+
+extension GitCredentials {
+    /// A token as the user name and password that its host expects.
+    ///
+    /// GitHub takes any name with a token as the password, GitLab wants `oauth2` for OAuth tokens and takes it for its
+    /// others, Bitbucket wants `x-token-auth`. `name:token` is taken apart, as people give it to Kaniko.
+    package init(token: String, username: String?, host: String?, origin: String) {
+        if username == nil, let colon = token.firstIndex(of: ":") {
+            self.init(
+                username: String(token[..<colon]), password: String(token[token.index(after: colon)...]), origin: origin)
+            return
+        }
+        let usual =
+            switch host {
+            case let host? where host.contains("gitlab"): "oauth2"
+            case let host? where host.contains("bitbucket"): "x-token-auth"
+            default: "x-access-token"
+            }
+        self.init(username: username ?? usual, password: token, origin: origin)
+    }
+}

@@ -1,0 +1,55 @@
+import Layers
+import Sandbox
+import SystemIO
+
+/// What the steps of one build share: the store, the threads, the sandbox, the registries.
+struct BuildTools: Sendable {
+    let scratch: Scratch
+    let store: BlobStore
+    let trees: TreeStore
+    let maker: LayerMaker
+    let blobs: BlobFetcher
+    let sandbox: Sandbox
+    let pool: BlockingPool
+    let cancellation: Cancellation
+    let report: EventSink
+
+    /// Makes sure that the blobs of these layers are in the store and unpacked as trees; several at a time.
+    func unpack(_ layers: [StoredLayer]) async throws {
+        var missing: [StoredLayer] = []
+        for stored in layers where !trees.contains(stored.layer.diffID) && !missing.contains(stored) {
+            missing.append(stored)
+        }
+        try await missing.forEachConcurrently(width: BuildTools.unpackWidth) { [self] stored in
+            try await blobs.fetch(stored)
+            try await pool.run { try trees.unpack(stored.layer) }
+        }
+    }
+
+    /// Layers that are fetched and unpacked at the same time: enough to keep two cores and a line busy.
+    static let unpackWidth = 4
+
+    func checkCancelled() throws {
+        if cancellation.isCancelled { throw BuildError("the build was interrupted") }
+    }
+}
+
+extension Sequence where Element: Sendable {
+    /// Calls `body` for every element, at most `width` at a time. The first failure cancels the rest and is thrown.
+    func forEachConcurrently(
+        width: Int, _ body: @escaping @Sendable (Element) async throws -> Void
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            var running = 0
+            for element in self {
+                if running == width {
+                    try await group.next()
+                    running -= 1
+                }
+                group.addTask { try await body(element) }
+                running += 1
+            }
+            try await group.waitForAll()
+        }
+    }
+}

@@ -1,0 +1,150 @@
+import Dockerfile
+import Glibc
+import Layers
+package import OCI
+import Sandbox
+package import SystemIO
+import SystemPackage
+
+/// The build: from a request to an image at its destinations. Read `build` from top to bottom to see all of it.
+package struct Builder: Sendable {
+    private let request: BuildRequest
+    private let cancellation: Cancellation
+    private let report: EventSink
+    private let pool: BlockingPool
+
+    /// - Parameters:
+    ///   - cancellation: once set, the build ends soon with an error, and cleans up.
+    ///   - report: told what happens.
+    package init(request: BuildRequest, cancellation: Cancellation, report: @escaping EventSink) {
+        self.request = request
+        self.cancellation = cancellation
+        self.report = report
+        // Each transfer, each unpacking and each RUN holds a thread while it blocks.
+        pool = BlockingPool(width: 16)
+    }
+
+    /// Builds the image and brings it to every output.
+    ///
+    /// After success all outputs exist. After failure no tag was moved and no output file exists that did not before; blobs that
+    /// were uploaded may remain, unnamed, until the registry collects them. The scratch folder is gone either way.
+    /// - Throws: `FailedBuild`.
+    package func build() async throws -> BuiltImage {
+        var source: SourceText?
+        do {
+            let state = try StateDirectory(opening: request.stateDirectory)
+            let scratch = try state.makeScratch()
+            defer { removeScratch(scratch) }
+            let registries = try Registries(request.registry, pool: pool, report: report)
+            let context = try await pool.run { [request, cancellation, report] () throws(any Error) in
+                try BuildContext.prepare(request, scratch: scratch, cancellation: cancellation, report: report)
+            }
+            source = context.dockerfile
+            let dockerfile = try Dockerfile(parsing: context.dockerfile)
+            warnOfUndeclaredArguments(dockerfile)
+            let plan = try await BuildPlan.make(dockerfile, request, registries: registries, pool: pool)
+            let tools = try makeTools(state, scratch, registries, context.time)
+            let image = try await build(plan, context: context, tools: tools, registries: registries)
+            try await writeDigestFile(image)
+            return image
+        } catch {
+            throw FailedBuild(error: BuildError(error, doing: "the build failed"), source: source)
+        }
+    }
+
+    /// Builds the stages, publishing their layers meanwhile, and then writes and pushes the image.
+    private func build(
+        _ plan: BuildPlan, context: BuildContext, tools: BuildTools, registries: Registries
+    ) async throws -> BuiltImage {
+        let publisher = Publisher(
+            destinations: request.pushes ? request.destinations : [], blobs: tools.blobs, registries: registries,
+            report: report)
+        let (layers, continuation) = AsyncStream.makeStream(of: StoredLayer.self)
+        async let publishing: Void = publisher.publish(layers: layers)
+        let image: BuiltImage
+        do {
+            defer { continuation.finish() }
+            let files = try IsolationChooser(request: request, tools: tools).choose(needsRun: plan.runs)
+            let draft = try await BuildLoop(
+                plan: plan, request: request, context: context, tools: tools, makeFiles: files,
+                publish: { continuation.yield($0) }
+            ).run()
+            image = try BuiltImage(draft)
+        }
+        try await publishing
+        let outputs = LocalOutputs(
+            request: request, blobs: tools.blobs, pool: pool, cancellation: cancellation, report: report)
+        let tar = try await outputs.write(image)
+        do { try await publisher.finish(image) } catch {
+            tar?.discard()
+            throw error
+        }
+        try tar?.commit()
+        return image
+    }
+
+    private func makeTools(
+        _ state: StateDirectory, _ scratch: Scratch, _ registries: Registries, _ time: CreationTime
+    ) throws -> BuildTools {
+        let store = BlobStore(state, scratch: scratch)
+        return BuildTools(
+            scratch: scratch, store: store,
+            trees: TreeStore(state, scratch: scratch, store: store, cancellation: cancellation),
+            maker: LayerMaker(store: store, threads: request.threads, latest: time.latest, cancellation: cancellation),
+            blobs: BlobFetcher(store: store, registries: registries, pool: pool, report: report),
+            sandbox: Sandbox(hostFiles: try HostFiles.ofBuilder()), pool: pool, cancellation: cancellation, report: report)
+    }
+
+    private func warnOfUndeclaredArguments(_ dockerfile: Dockerfile) {
+        let given = Dictionary(request.buildArguments.map { ($0.name, $0.value) }) { $1 }
+        for name in BuildArguments(given: given).undeclared(in: dockerfile) {
+            report(.warning("--build-arg \(name): no ARG of the Dockerfile takes it"))
+        }
+    }
+
+    private func writeDigestFile(_ image: BuiltImage) async throws {
+        guard let path = request.digestFile else { return }
+        do {
+            try OutputFile.write(Array(image.digest.utf8), to: path)
+        } catch {
+            throw BuildError("the digest file '\(path.printable)' cannot be written: \(error)")
+        }
+    }
+
+    private func removeScratch(_ scratch: Scratch) {
+        do { try scratch.remove() } catch {
+            report(.warning("the scratch folder '\(scratch.path.printable)' could not be removed: \(error); the next build will"))
+        }
+    }
+}
+
+/// A finished image: its documents, and where its layers are.
+package struct BuiltImage: Sendable {
+    package let descriptor: Descriptor
+    let manifestBytes: [UInt8]
+    let configBytes: [UInt8]
+    let manifest: Manifest
+    let layers: [StoredLayer]
+
+    /// Of the manifest: the name under which a registry knows the image.
+    package var digest: String { descriptor.digest.description }
+
+    init(_ draft: ImageDraft) throws {
+        (configBytes, manifestBytes, manifest, descriptor, layers) = try draft.finish()
+    }
+}
+
+/// A build that failed, with the text that the error points into.
+package struct FailedBuild: Error {
+    package let error: BuildError
+    let source: SourceText?
+
+    /// The report for people: place, reason, excerpt, hint.
+    package func text(dockerfile name: String) -> String {
+        guard error.range != nil else {
+            return "error: \(error.message)" + (error.hint.map { "\nhint: \($0)" } ?? "")
+        }
+        return SourceExcerpt.report(
+            DockerfileError(error.message, at: error.range, hint: error.hint), in: source, name: name)
+    }
+}

@@ -1,0 +1,102 @@
+import Layers
+import OCI
+import Sandbox
+import Synchronization
+import SystemIO
+import SystemPackage
+
+/// A stage's files as one flat tree, for places where nothing can be mounted; what a RUN changed is found by comparing.
+final class FlatFiles: StageFiles {
+    private let tools: BuildTools
+    /// Whether a RUN is allowed (`chroot`), or only files are wanted (`none`).
+    private let runs: Bool
+    private let state: Mutex<State>
+
+    private struct State {
+        var root: Directory?
+        /// The layers that are laid into the tree, lowest first.
+        var applied: [Digest] = []
+        /// Layers on top of those that were written here and not laid out.
+        var written: [Digest: LayerIndex] = [:]
+    }
+
+    init(_ tools: BuildTools, runs: Bool) {
+        self.tools = tools
+        self.runs = runs
+        state = Mutex(State())
+    }
+
+    func remember(_ layer: StoredLayer, entries: [LayerEntry]) {
+        state.withLock { $0.written[layer.layer.diffID] = LayerIndex(entries) }
+    }
+
+    func names(of layers: [StoredLayer]) async throws -> UnionTree {
+        let (applied, written) = state.withLock { ($0.applied.count, $0.written) }
+        // What was written last need not be laid out to be looked at.
+        let indexed = layers.dropFirst(applied).reversed().prefix { written[$0.layer.diffID] != nil }
+        let root = try await lay(Array(layers.dropLast(indexed.count)))
+        return UnionTree(layers: indexed.compactMap { written[$0.layer.diffID].map { .entries($0) } } + [.plain(root)])
+    }
+
+    func contents(of layers: [StoredLayer]) async throws -> UnionTree {
+        UnionTree(layers: [.plain(try await lay(layers))])
+    }
+
+    /// Lays the layers that are missing into the tree, in order.
+    private func lay(_ layers: [StoredLayer]) async throws -> Directory {
+        let (root, applied) = try state.withLock { state throws(any Error) -> (Directory, [Digest]) in
+            let root = try state.root ?? Self.makeRoot(in: tools.scratch)
+            state.root = root
+            return (root, state.applied)
+        }
+        guard layers.map(\.layer.diffID).starts(with: applied) else {
+            throw BuildError("[internal error] a stage's tree holds layers that the stage does not have")
+        }
+        let missing = Array(layers.dropFirst(applied.count))
+        try await missing.forEachConcurrently(width: BuildTools.unpackWidth) { [tools] in try await tools.blobs.fetch($0) }
+        for stored in missing {
+            try await tools.pool.run { [tools] () throws(any Error) in try Self.unpack(stored.layer, into: root, tools) }
+            state.withLock { $0.applied.append(stored.layer.diffID) }
+        }
+        return root
+    }
+
+    /// The tree's root becomes the image's `/`: as every image has it, until a layer says otherwise.
+    private static func makeRoot(in scratch: Scratch) throws(SystemError) -> Directory {
+        let folder = try scratch.makeFolder("flat")
+        try folder.makeDirectory("root", mode: 0o755)
+        return try folder.openDirectory("root", .noSymlinks)
+    }
+
+    private static func unpack(_ layer: Layer, into root: Directory, _ tools: BuildTools) throws {
+        guard let compression = layer.descriptor.mediaType.layerCompression else {
+            throw BuildError("the layer \(layer.descriptor.digest) has the type \(layer.descriptor.mediaType), which cannot be unpacked")
+        }
+        _ = try LayerUnpacker.unpack(
+            blob: try tools.store.open(layer.descriptor), compression: compression, expecting: layer.diffID,
+            name: layer.descriptor.digest.description, into: root, convention: .flat, cancellation: tools.cancellation)
+    }
+
+    func run(_ command: Command, on layers: [StoredLayer]) async throws -> RunResult {
+        guard runs else {
+            throw BuildError(
+                "RUN needs a root file system, and the isolation 'none' has no way to enter one",
+                hint: "run as root, or where user namespaces are allowed; COPY, ADD and metadata work as they are")
+        }
+        let root = try await lay(layers)
+        let result = try await tools.pool.run { [tools] () throws(any Error) in try Self.run(command, in: root, with: tools) }
+        if let layer = result.layer { state.withLock { $0.applied.append(layer.layer.diffID) } }
+        return result
+    }
+
+    private static func run(_ command: Command, in root: Directory, with tools: BuildTools) throws -> RunResult {
+        let before = try TreeSnapshot.capture(root, excluding: Sandbox.lentFiles, cancellation: tools.cancellation)
+        let outcome = try tools.run(command, in: .flat(root.path))
+        guard outcome.status.isSuccess else { return RunResult(status: outcome.status, layer: nil) }
+        let changes = try before.changes(in: root, cancellation: tools.cancellation)
+        guard !changes.isEmpty else { return RunResult(status: outcome.status, layer: nil) }
+        let layer = try tools.maker.make { writer in try writer.add(changes, from: root) }
+        if let latest = tools.maker.latest { try LayerChange.clampTimes(changes, in: root, to: latest) }
+        return RunResult(status: outcome.status, layer: StoredLayer(layer: layer, origin: .store))
+    }
+}

@@ -1,0 +1,135 @@
+/// A commit in a Git repository, as `--context` names it in Kaniko's syntax: `URL[#REF[#COMMIT]]`.
+package struct GitLocation: Sendable, Hashable {
+    /// What git is given, without user information.
+    package let url: String
+    /// `refs/heads/main`, `refs/tags/v1`, `main`; `nil` for the remote's default branch.
+    package let ref: String?
+    /// 40 (or 64) lower-case hex digits; `nil` for the tip of `ref`.
+    package let commit: String?
+    /// From `https://user:password@host/...`; never printed.
+    package let userInformation: UserInformation?
+
+    package struct UserInformation: Sendable, Hashable {
+        package let username: String
+        package let password: String?
+    }
+
+    /// How `git://` is dialled: nobody serves that protocol in public any more.
+    package enum PullMethod: String, Sendable {
+        case https, http
+    }
+
+    /// Whether a `--context` value names a Git repository.
+    package static func isGit(_ context: String) -> Bool {
+        if context.hasPrefix("git@") { return true }
+        guard let scheme = context.scheme else { return false }
+        let address = context.prefix { $0 != "#" }
+        return switch scheme {
+        case "git", "ssh", "git+ssh", "file": true
+        // An archive may be at an http address too: a repository ends in .git or names a ref.
+        case "http", "https": address.hasSuffix(".git") || context.contains("#")
+        default: false
+        }
+    }
+
+    /// - Throws: `BuildError` for an empty repository, a ref or commit that cannot be one, a deleted branch's zero commit.
+    package init(parsing context: String, pullMethod: PullMethod = .https) throws {
+        let parts = context.split(separator: "#", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count <= 3 else {
+            throw BuildError(
+                "the context '\(GitLocation.redacted(context))' has more than two '#'",
+                hint: "write it as URL#REF#COMMIT")
+        }
+        var address = parts[0]
+        if address.hasPrefix("git://") { address = pullMethod.rawValue + "://" + address.dropFirst("git://".count) }
+        if address.hasPrefix("git+ssh://") { address = "ssh://" + address.dropFirst("git+ssh://".count) }
+        (url, userInformation) = GitLocation.separateUser(address)
+        guard url.split(separator: "/").count > 1 || url.hasPrefix("git@") else {
+            throw BuildError("the context '\(GitLocation.redacted(context))' names no repository")
+        }
+        // Workflow parameters that were not set arrive as empty strings.
+        let writtenRef = parts.count > 1 && !parts[1].isEmpty ? parts[1] : nil
+        let writtenCommit = parts.count > 2 && !parts[2].isEmpty && parts[2] != "HEAD" ? parts[2] : nil
+        if let writtenCommit {
+            guard GitLocation.isCommit(writtenCommit) else {
+                throw BuildError(
+                    "'\(writtenCommit)' is not a commit: expected 40 hex digits, in the third part of the context",
+                    hint: "the context is written as URL#REF#COMMIT; leave COMMIT empty for the tip of REF")
+            }
+            guard writtenCommit.contains(where: { $0 != "0" }) else {
+                throw BuildError(
+                    "the commit is all zeros: that is what a push event carries when a branch was deleted, and there is nothing to build",
+                    hint: "filter deleted branches in the trigger (body.deleted is true)")
+            }
+        }
+        // A commit in the place of the ref is a commit.
+        if let writtenRef, writtenCommit == nil, GitLocation.isCommit(writtenRef) {
+            ref = nil
+            commit = writtenRef.lowercased()
+        } else {
+            if let writtenRef { try GitLocation.checkRef(writtenRef) }
+            ref = writtenRef == "HEAD" ? nil : writtenRef
+            commit = writtenCommit?.lowercased()
+        }
+    }
+
+    private static func isCommit(_ text: String) -> Bool {
+        (text.utf8.count == 40 || text.utf8.count == 64) && text.utf8.allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
+    }
+
+    /// The rules of git-check-ref-format(1) that keep a ref from being read as an option, a refspec or a pattern.
+    private static func checkRef(_ ref: String) throws {
+        let forbidden = ref.utf8.contains { $0 <= 0x20 || $0 == 0x7f || "~^:?*[\\".utf8.contains($0) }
+        guard !forbidden, !ref.hasPrefix("-"), !ref.hasPrefix("/"), !ref.hasSuffix("/"), !ref.contains(".."),
+            !ref.contains("@{"), !ref.hasSuffix(".lock")
+        else {
+            throw BuildError("'\(ref)' is not a Git ref", hint: "write it as refs/heads/main or refs/tags/v1")
+        }
+    }
+
+    private static func separateUser(_ address: String) -> (String, UserInformation?) {
+        guard let scheme = address.scheme, scheme == "https" || scheme == "http" else { return (address, nil) }
+        let start = address.index(address.startIndex, offsetBy: scheme.count + 3)
+        let end = address[start...].firstIndex(of: "/") ?? address.endIndex
+        guard let at = address[start..<end].lastIndex(of: "@") else { return (address, nil) }
+        let parts = address[start..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        let user = UserInformation(
+            username: percentDecoded(parts[0]), password: parts.count > 1 ? percentDecoded(parts[1]) : nil)
+        return (String(address[..<start] + address[address.index(after: at)...]), user)
+    }
+
+    private static func percentDecoded(_ text: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "%"), rest.count >= 2,
+                let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+            {
+                bytes.append(value)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The context without user information, for messages.
+    static func redacted(_ context: String) -> String {
+        separateUser(context).0
+    }
+
+    /// `host[:port]` of an http address.
+    package var host: String? {
+        guard let scheme = url.scheme else { return nil }
+        return url.dropFirst(scheme.count + 3).split(separator: "/", omittingEmptySubsequences: false).first.map(String.init)
+    }
+}
+
+extension String {
+    /// The scheme of a URL (`https` of `https://...`), or `nil`.
+    fileprivate var scheme: String? {
+        guard let colon = firstIndex(of: ":"), self[colon...].hasPrefix("://") else { return nil }
+        return String(self[..<colon])
+    }
+}

@@ -1,0 +1,96 @@
+import Dockerfile
+import Layers
+import OCI
+import SystemIO
+
+/// An image while it is built: config, layers and history so far. A value: a stage that starts from another copies it.
+struct ImageDraft: Sendable {
+    private(set) var config: ImageConfig
+    /// Lowest first; as many as `config.rootfs.diffIDs`.
+    private(set) var layers: [StoredLayer]
+    /// What `created` says, of the image and of every step.
+    let created: String
+
+    /// An empty image.
+    init(scratchFor platform: Platform, created: Timestamp) {
+        config = ImageConfig(platform: platform)
+        config.config.workingDir = "/"
+        layers = []
+        self.created = created.rfc3339
+    }
+
+    /// An image on top of a base, whose config is inherited whole but for its triggers.
+    init(base: BaseImage, created: Timestamp) {
+        config = base.config
+        config.config.onBuild = nil
+        layers = base.layers
+        self.created = created.rfc3339
+    }
+
+    /// The path that RUN searches when the image sets none, also written into the config.
+    static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+    var environment: [String] { config.config.env ?? [] }
+    var workingDirectory: String {
+        let folder = config.config.workingDir ?? ""
+        return folder.isEmpty ? "/" : folder
+    }
+    var user: String { config.config.user ?? "" }
+    /// What the shell form of RUN, CMD and ENTRYPOINT starts with.
+    var shell: [String] { config.config.shell ?? ["/bin/sh", "-c"] }
+
+    /// Records a step that made a layer.
+    mutating func append(_ layer: StoredLayer, createdBy text: String) {
+        layers.append(layer)
+        config.rootfs.diffIDs.append(layer.layer.diffID)
+        appendHistory(text, empty: false)
+    }
+
+    /// Records a step that changed the config only, or nothing.
+    mutating func appendHistory(_ text: String, empty: Bool = true) {
+        config.history.append(
+            ImageConfig.History(
+                created: created, createdBy: text, author: config.author, comment: "imgbuild", emptyLayer: empty ? true : nil))
+    }
+
+    mutating func update(_ change: (inout ContainerConfig) -> Void) {
+        change(&config.config)
+    }
+
+    mutating func setAuthor(_ author: String) {
+        config.author = author
+    }
+
+    /// Sets the environment in full, as a stage's scope has it.
+    mutating func setEnvironment(_ environment: [String]) {
+        config.config.env = environment
+    }
+
+    /// The documents of the finished image: config, manifest, and what they are made of.
+    ///
+    /// The manifest is OCI's, and so are the names of its layers' types: a base in Docker's format has the same blobs.
+    func finish() throws -> ([UInt8], [UInt8], Manifest, Descriptor, [StoredLayer]) {
+        var config = self.config
+        config.created = created
+        let configBytes = Array(try CanonicalJSON.encode(config))
+        let configDescriptor = Descriptor(
+            mediaType: .ociConfig, digest: Digest(sha256: SHA256.hash(configBytes)), size: Int64(configBytes.count))
+        let described = layers.map { stored in
+            var stored = stored
+            stored.layer.descriptor.mediaType = stored.layer.descriptor.mediaType.asOCI
+            return stored
+        }
+        let manifest = Manifest(
+            mediaType: .ociManifest, config: configDescriptor, layers: described.map(\.layer.descriptor))
+        let manifestBytes = Array(try CanonicalJSON.encode(manifest))
+        let descriptor = Descriptor(
+            mediaType: .ociManifest, digest: Digest(sha256: SHA256.hash(manifestBytes)), size: Int64(manifestBytes.count))
+        return (configBytes, manifestBytes, manifest, descriptor, described)
+    }
+}
+
+/// A layer and where its blob can be had from.
+struct StoredLayer: Sendable, Hashable {
+    var layer: Layer
+    var origin: BlobOrigin
+}

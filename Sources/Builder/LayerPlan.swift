@@ -1,0 +1,221 @@
+import Layers
+import SystemIO
+
+/// The entries of the layer that one COPY, ADD or WORKDIR makes, before any byte of it is written.
+///
+/// Owners, modes and names are decided here and go straight into tar headers: nothing is laid out on disk. What lies
+/// below is looked at through a view of the stage's tree; what is planned hides it.
+struct LayerPlan {
+    /// Where the bytes of a planned file come from.
+    enum Content {
+        case none
+        case bytes([UInt8])
+        /// A file of a context or of another stage.
+        case file(UnionTree, UnionTree.Node)
+        /// A stretch of a scratch file that holds the files of an unpacked archive one after the other.
+        case stretch(ArchiveSpool, offset: Int64)
+    }
+
+    struct Planned {
+        var entry: LayerEntry
+        var content: Content
+        var link: LinkKey?
+    }
+
+    /// Says of planned files that they are names of one file: within one source, the same file.
+    struct LinkKey: Hashable {
+        let source: Int
+        let device: UInt64
+        let inode: UInt64
+    }
+
+    /// What stands at a path: in the plan, else below it.
+    enum Occupant: Equatable {
+        case nothing
+        case directory
+        case symlink(target: [UInt8])
+        case other
+    }
+
+    private let below: UnionTree
+    private(set) var planned: [ImagePath: Planned] = [:]
+    /// Folders that exist only in the plan: nothing below them can exist either.
+    private var fresh: Set<ImagePath> = []
+    /// How folders are made that nobody describes.
+    private let implied: ImpliedDirectories
+
+    /// Owner and mode of folders that a destination needs and the image does not have.
+    struct ImpliedDirectories {
+        var permissions: UInt16 = 0o755
+        var uid: UInt32 = 0
+        var gid: UInt32 = 0
+        var modified: Timestamp
+    }
+
+    init(on below: UnionTree, implied: ImpliedDirectories) {
+        self.below = below
+        self.implied = implied
+    }
+
+    var isEmpty: Bool { planned.isEmpty }
+
+    // MARK: Looking
+
+    func occupant(of path: ImagePath) throws -> Occupant {
+        if path.isRoot { return .directory }
+        if let planned = planned[path] {
+            return switch planned.entry.kind {
+            case .directory: .directory
+            case .symlink(let target): .symlink(target: target)
+            default: .other
+            }
+        }
+        if fresh.contains(path.parent) { return .nothing }
+        guard let node = try below.node(at: path.bytes) else { return .nothing }
+        return switch node.status.kind {
+        case .directory: .directory
+        case .symlink: .symlink(target: try below.readLink(node))
+        default: .other
+        }
+    }
+
+    /// Symlinks that one path may lead through, as in Linux (MAXSYMLINKS).
+    private static let symlinkLimit = 40
+
+    /// Where a path leads when the symlinks in it are followed, each clamped to the image's root.
+    ///
+    /// Components that do not exist are kept as they are, so that they can be made.
+    ///
+    /// - Throws: `BuildError` for a path through a file, and for symlinks in a circle.
+    func resolve(_ path: ImagePath, followLast: Bool = true) throws -> ImagePath {
+        var pending = Array(path.components.map(Array.init).reversed())
+        var resolved = ImagePath.root
+        var followed = 0
+        while let component = pending.popLast() {
+            if component == [UInt8(ascii: ".")] { continue }
+            if component == [UInt8(ascii: "."), UInt8(ascii: ".")] {
+                resolved = resolved.parent
+                continue
+            }
+            let next = resolved.appending(component)
+            switch try occupant(of: next) {
+            case .symlink(let target) where followLast || !pending.isEmpty:
+                followed += 1
+                guard followed <= LayerPlan.symlinkLimit else {
+                    throw BuildError("'\(path.absolute)' leads through more than \(LayerPlan.symlinkLimit) symlinks")
+                }
+                if target.first == UInt8(ascii: "/") { resolved = .root }
+                pending += target.split(separator: UInt8(ascii: "/")).map(Array.init).reversed()
+            case .other where !pending.isEmpty:
+                throw BuildError("'\(next.absolute)' is not a directory, and '\(path.absolute)' leads through it")
+            default:
+                resolved = next
+            }
+        }
+        return resolved
+    }
+
+    // MARK: Planning
+
+    /// Plans an entry at a resolved path, with every folder that leads to it.
+    mutating func place(_ entry: LayerEntry, content: Content = .none, link: LinkKey? = nil) throws {
+        let path = ImagePath(trusting: entry.path)
+        try addAncestors(of: path)
+        if entry.kind == .directory {
+            if planned[path] == nil, try occupant(of: path) == .nothing { fresh.insert(path) }
+        } else if fresh.remove(path) != nil {
+            fresh = fresh.filter { !$0.bytes.starts(with: path.bytes + [UInt8(ascii: "/")]) }
+        }
+        planned[path] = Planned(entry: entry, content: content, link: link)
+    }
+
+    /// Plans an entry as unpackers lay it down: whatever has its name gives way, but a folder to a folder.
+    mutating func replace(_ entry: LayerEntry, content: Content, link: LinkKey?) throws {
+        let path = ImagePath(trusting: entry.path)
+        if entry.kind != .directory, try occupant(of: path) == .directory {
+            let inside = path.bytes + [UInt8(ascii: "/")]
+            for below in planned.keys where below.bytes.starts(with: inside) { planned[below] = nil }
+        }
+        try place(entry, content: content, link: link)
+    }
+
+    /// Plans the folder at a resolved path as it is, or makes it.
+    mutating func ensureDirectory(_ path: ImagePath) throws {
+        guard !path.isRoot else { return }
+        try addAncestors(of: path)
+        try addDirectory(path)
+    }
+
+    /// A layer names each folder on the way to its entries: unpackers that apply layers one by one would make up
+    /// its owner and mode otherwise.
+    private mutating func addAncestors(of path: ImagePath) throws {
+        // The usual case, once for each file of a big folder.
+        if planned[path.parent] != nil || path.parent.isRoot { return }
+        for ancestor in path.ancestors { try addDirectory(ancestor) }
+    }
+
+    private mutating func addDirectory(_ path: ImagePath) throws {
+        guard planned[path] == nil else { return }
+        if !fresh.contains(path.parent), let node = try below.node(at: path.bytes), node.status.kind == .directory {
+            planned[path] = Planned(
+                entry: LayerEntry(
+                    path: path.bytes, kind: .directory, permissions: node.status.permissions, uid: node.status.uid, gid: node.status.gid,
+                    modified: node.status.modified, attributes: try below.attributes(node)),
+                content: .none)
+            return
+        }
+        fresh.insert(path)
+        planned[path] = Planned(
+            entry: LayerEntry(
+                path: path.bytes, kind: .directory, permissions: implied.permissions, uid: implied.uid,
+                gid: implied.gid, modified: implied.modified),
+            content: .none)
+    }
+
+    // MARK: Writing
+
+    /// The plan in the order in which layers hold it, further names of one file turned into hard links to its first.
+    func ordered() -> [Planned] {
+        var first: [LinkKey: [UInt8]] = [:]
+        return planned.values.sorted { $0.entry.precedes($1.entry) }.map { item in
+            guard let link = item.link else { return item }
+            guard let target = first[link] else {
+                first[link] = item.entry.path
+                return item
+            }
+            var item = item
+            item.entry.kind = .hardLink(target: target)
+            item.content = .none
+            return item
+        }
+    }
+
+    /// Whether the plan changes anything: folders that exist already, named as they are, do not.
+    func changesAnything() throws -> Bool {
+        for item in planned.values {
+            guard item.entry.kind == .directory else { return true }
+            let path = ImagePath(trusting: item.entry.path)
+            guard !fresh.contains(path), let node = try below.node(at: path.bytes), node.status.kind == .directory,
+                node.status.permissions == item.entry.permissions, node.status.uid == item.entry.uid,
+                node.status.gid == item.entry.gid
+            else { return true }
+        }
+        return false
+    }
+
+    /// Writes all entries and their content.
+    ///
+    /// - Returns: what was written, for a view of the layer that does not unpack it.
+    func write(to writer: inout LayerWriter) throws -> [LayerEntry] {
+        let items = ordered()
+        for item in items {
+            switch item.content {
+            case .none: try writer.add(item.entry)
+            case .bytes(let bytes): try writer.add(item.entry, bytes: bytes)
+            case .file(let tree, let node): try writer.add(item.entry, content: try tree.open(node))
+            case .stretch(let spool, let offset): try writer.add(item.entry, content: spool.file, at: offset)
+            }
+        }
+        return items.map(\.entry)
+    }
+}

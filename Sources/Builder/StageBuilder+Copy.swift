@@ -1,0 +1,114 @@
+import Dockerfile
+import Layers
+import OCI
+import SystemIO
+
+extension StageBuilder {
+    /// COPY: from the context, a stage, an image or a named context.
+    mutating func perform(_ copy: CopyInstruction, _ instruction: Instruction) async throws {
+        let source = try await self.source(of: copy)
+        var operation = try await operation(
+            copy.sources, to: copy.destination, copy.options)
+        try await copyPaths(copy.sources, from: source, with: &operation)
+        // Docker copies what is written out in the Dockerfile after everything else.
+        try copyHeredocs(copy.sources, with: &operation)
+        try await commit(
+            operation.plan,
+            createdBy: historyText(instruction, copy.options, from: copy.from, copy.sources, copy.destination))
+    }
+
+    func copyPaths(
+        _ sources: [FileSource], from source: CopyOperation.Source, with operation: inout CopyOperation
+    ) async throws {
+        for case .path(let word) in sources {
+            let pattern = try WildcardPattern(parsing: word)
+            operation = try await tools.pool.run { [operation] () throws(any Error) in
+                var operation = operation
+                do { try operation.copy(pattern, from: source) } catch {
+                    throw BuildError(error, doing: "'\(word.text)' cannot be copied").at(word.range)
+                }
+                return operation
+            }
+        }
+    }
+
+    mutating func copyHeredocs(_ sources: [FileSource], with operation: inout CopyOperation) throws {
+        for case .heredoc(let heredoc) in sources {
+            try operation.copy(heredoc: heredoc, time: surroundings.time.created)
+        }
+    }
+
+    /// A copy to a destination with the options of COPY and ADD.
+    func operation(
+        _ sources: [FileSource], to destination: Word, _ options: FileOptions
+    ) async throws -> CopyOperation {
+        let target = CopyOperation.Destination(destination.text, workingDirectory: draft.workingDirectory)
+        // Documented; BuildKit's code would let the last source win.
+        guard sources.count == 1 || target.isDirectory else {
+            throw BuildError(
+                "several sources need a directory as their destination", at: destination.range,
+                hint: "end it with a slash: '\(destination.text)/'")
+        }
+        var owner: (uid: UInt32, gid: UInt32)?
+        if let chown = options.chown {
+            guard !options.link || StageBuilder.numericOwner(chown.text) != nil else {
+                throw BuildError(
+                    "--link lays files into an empty tree, which has no user named '\(chown.text)'", at: chown.range,
+                    hint: "give --chown numbers, or leave --link out")
+            }
+            do { owner = try await ownership(of: chown.text) } catch {
+                throw BuildError(error, doing: "--chown=\(chown.text)").at(chown.range)
+            }
+        }
+        return CopyOperation(
+            // With --link nothing of what lies below is looked at.
+            on: options.link ? UnionTree(layers: []) : try await files.names(of: draft.layers), destination: target,
+            options: .init(owner: owner, mode: try options.mode(), excluded: try IgnorePatterns(excluding: options.excludes)),
+            time: surroundings.time.created)
+    }
+
+    /// The tree that COPY reads.
+    private func source(of copy: CopyInstruction) async throws -> CopyOperation.Source {
+        guard let from = copy.from else { return surroundings.context.source }
+        func stage(_ files: any StageFiles, _ layers: [StoredLayer], _ name: String) async throws -> CopyOperation.Source {
+            CopyOperation.Source(
+                tree: try await files.contents(of: layers), ignored: IgnorePatterns.none, keepsOwners: true, name: name)
+        }
+        switch try plan.reference(from) {
+        case .stage(let index):
+            guard let finished = surroundings.finished[index] else {
+                throw BuildError("[internal error] the stage '\(from.text)' is not built", at: from.range)
+            }
+            return try await stage(finished.files, finished.draft.layers, "stage '\(from.text)'")
+        case .image(let name):
+            switch surroundings.external[name] {
+            case .image(let image, let files)?: return try await stage(files, image.layers, "the image \(name)")
+            case .folder(let folder)?:
+                return CopyOperation.Source(
+                    tree: UnionTree(layers: [.plain(folder)]), ignored: IgnorePatterns.none, keepsOwners: false,
+                    name: "the context '\(name)'")
+            case nil: throw BuildError("[internal error] '\(name)' was not resolved", at: from.range)
+            }
+        case .scratch:
+            throw BuildError("there is nothing to copy from scratch", at: from.range)
+        }
+    }
+
+    func historyText(
+        _ instruction: Instruction, _ options: FileOptions, from: Word?, _ sources: [FileSource], _ destination: Word
+    ) -> String {
+        var words = [instruction.name]
+        if let from { words.append("--from=\(from.text)") }
+        if let chown = options.chown { words.append("--chown=\(chown.text)") }
+        if let chmod = options.chmod { words.append("--chmod=\(chmod.text)") }
+        if options.link { words.append("--link") }
+        words += options.excludes.map { "--exclude=\($0.text)" }
+        words += sources.map { source in
+            switch source {
+            case .path(let word): word.text
+            case .heredoc(let heredoc): "<<\(heredoc.name)"
+            }
+        }
+        return (words + [destination.text]).joined(separator: " ")
+    }
+}

@@ -1,0 +1,29 @@
+import Layers
+import Sandbox
+import SystemIO
+
+/// The files of one stage on disk, as far as a step needs them. One implementation for each isolation.
+///
+/// Layers are always named in full, lowest first: a stage only ever adds to the end. Nothing is fetched or unpacked before
+/// a call needs it.
+protocol StageFiles: AnyObject, Sendable {
+    /// A view for looking names up: content can be opened only where a layer happens to be unpacked.
+    func names(of layers: [StoredLayer]) async throws -> UnionTree
+
+    /// A view in which every file can be opened.
+    func contents(of layers: [StoredLayer]) async throws -> UnionTree
+
+    /// Remembers what a layer holds that was just written, so that names can be looked up without unpacking it.
+    func remember(_ layer: StoredLayer, entries: [LayerEntry])
+
+    /// Runs a command on top of the layers and makes a layer of what it changed.
+    ///
+    /// The layer is `nil` if nothing changed or the command failed. Nothing of the command is left running.
+    func run(_ command: Command, on layers: [StoredLayer]) async throws -> RunResult
+}
+
+/// What a RUN came to.
+struct RunResult: Sendable {
+    let status: ProcessStatus
+    let layer: StoredLayer?
+}

@@ -1,0 +1,221 @@
+import ArgumentParser
+import Builder
+import Glibc
+import OCI
+import SystemIO
+import SystemPackage
+
+extension BuildOptions {
+    /// The build that the flags and the environment ask for.
+    ///
+    /// - Throws: `ValidationError`, which makes the process exit with 64.
+    func request(environment: [String: String]) throws -> BuildRequest {
+        var request = BuildRequest(
+            source: try source(environment), stateDirectory: stateDirectory(environment),
+            platform: try platform.map { try Self.validated { try Platform(parsing: $0) }($0) } ?? .host,
+            registry: registrySettings(environment))
+        request.dockerfile = FilePath(dockerfile)
+        request.target = target
+        request.buildArguments = try buildArguments.compactMap { try buildArgument($0, environment) }
+        request.labels = try labels.map(Self.label)
+        request.namedContexts = try namedContexts()
+        request.times = try times(environment)
+        request.destinations = try destinations.map(Self.validated { try ImageReference(parsing: $0) })
+        request.pushes = push
+        request.tarPath = tarPath.map { FilePath($0) }
+        request.layoutPath = ociLayoutPath.map { FilePath($0) }
+        request.digestFile = digestFile.map { FilePath($0) }
+        request.isolation = isolation
+        request.threads = try threadCount()
+        request.toolEnvironment = Self.toolEnvironment(environment)
+        try checkOutputs(request)
+        return request
+    }
+
+    private func checkOutputs(_ request: BuildRequest) throws {
+        guard !request.destinations.isEmpty || !push else {
+            throw ValidationError("there is nowhere to push to: name a --dest, or say --no-push")
+        }
+        if let destination = request.destinations.first(where: { $0.digest != nil }) {
+            throw ValidationError("--dest \(destination): a destination has a tag, not a digest")
+        }
+        for path in [tarPath, ociLayoutPath, digestFile, dockerfile, target] where path?.isEmpty == true {
+            throw ValidationError("a flag has an empty value: --tar-path, --oci-layout-path, --digest-file, --dockerfile and --target need one")
+        }
+    }
+
+    private func source(_ environment: [String: String]) throws -> BuildRequest.Source {
+        guard !context.isEmpty else { throw ValidationError("--context is empty") }
+        guard GitLocation.isGit(context) else {
+            if let scheme = context.range(of: "://") {
+                throw ValidationError(
+                    "--context \(context[..<scheme]): contexts of this kind are not supported yet: use a folder or a Git repository")
+            }
+            return .folder(FilePath(context))
+        }
+        let method = environment["GIT_PULL_METHOD"] ?? "https"
+        guard let pullMethod = GitLocation.PullMethod(rawValue: method) else {
+            throw ValidationError("GIT_PULL_METHOD is '\(method)': it may be https or http")
+        }
+        do {
+            let location = try GitLocation(parsing: context, pullMethod: pullMethod)
+            return .git(location, try credentials(location, environment))
+        } catch let error as BuildError {
+            throw ValidationError(error.message + (error.hint.map { "\nhint: \($0)" } ?? ""))
+        }
+    }
+
+    /// `GIT_TOKEN`, `GIT_TOKEN_FILE`, `GIT_USERNAME` and `GIT_PASSWORD`, then what the URL carries.
+    private func credentials(_ location: GitLocation, _ environment: [String: String]) throws -> GitCredentials {
+        func present(_ name: String) -> String? {
+            environment[name].flatMap { $0.isEmpty ? nil : $0 }
+        }
+        if let token = present("GIT_TOKEN") {
+            return GitCredentials(token: token, username: present("GIT_USERNAME"), host: location.host, origin: "GIT_TOKEN")
+        }
+        if let path = present("GIT_TOKEN_FILE") {
+            let token: String
+            do {
+                // A token is short; 64 KiB is no token.
+                let bytes = try OwnedDescriptor.open(FilePath(path), O_RDONLY).readAll(limit: 64 * 1024)
+                token = String(decoding: bytes, as: UTF8.self).trimmingWhitespace()
+            } catch {
+                throw ValidationError("GIT_TOKEN_FILE: \(error)")
+            }
+            guard !token.isEmpty else { throw ValidationError("GIT_TOKEN_FILE: '\(path)' is empty") }
+            return GitCredentials(
+                token: token, username: present("GIT_USERNAME"), host: location.host, origin: "GIT_TOKEN_FILE (\(path))")
+        }
+        if let username = present("GIT_USERNAME") {
+            return GitCredentials(
+                username: username, password: present("GIT_PASSWORD") ?? "", origin: "GIT_USERNAME and GIT_PASSWORD")
+        }
+        if let user = location.userInformation {
+            return GitCredentials(username: user.username, password: user.password ?? "", origin: "the user information in the URL")
+        }
+        return .none
+    }
+
+    private func stateDirectory(_ environment: [String: String]) -> FilePath {
+        if let stateDir { return FilePath(stateDir) }
+        if let path = environment["IMGBUILD_STATE_DIR"], !path.isEmpty { return FilePath(path) }
+        if getuid() == 0 { return "/var/lib/imgbuild" }
+        if let cache = environment["XDG_CACHE_HOME"], cache.hasPrefix("/") { return FilePath(cache).appending("imgbuild") }
+        return FilePath(environment["HOME"] ?? "/tmp").appending(".cache").appending("imgbuild")
+    }
+
+    private func registrySettings(_ environment: [String: String]) -> BuildRequest.RegistrySettings {
+        var configFiles: [FilePath] = []
+        if let folder = environment["DOCKER_CONFIG"], !folder.isEmpty {
+            configFiles.append(FilePath(folder).appending("config.json"))
+        }
+        if let home = environment["HOME"], !home.isEmpty {
+            configFiles.append(FilePath(home).appending(".docker").appending("config.json"))
+        }
+        configFiles.append("/kaniko/.docker/config.json")
+        let names = ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+        return BuildRequest.RegistrySettings(
+            insecure: Set(insecureRegistries), configFiles: configFiles, userAgent: "imgbuild/\(Version.number)",
+            environment: environment.filter { names.contains($0.key) })
+    }
+
+    private func buildArgument(_ text: String, _ environment: [String: String]) throws -> (name: String, value: String)? {
+        let (name, value) = Self.split(text)
+        guard !name.isEmpty else { throw ValidationError("--build-arg '\(text)': the name is missing") }
+        if let value { return (name, value) }
+        return environment[name].map { (name, $0) }
+    }
+
+    private static func label(_ text: String) throws -> (name: String, value: String) {
+        let (name, value) = split(text)
+        guard let value, !name.isEmpty else { throw ValidationError("--label '\(text)': expected name=value") }
+        return (name, value)
+    }
+
+    private func namedContexts() throws -> [String: BuildRequest.NamedContext] {
+        var contexts: [String: BuildRequest.NamedContext] = [:]
+        for text in buildContexts {
+            let (name, value) = Self.split(text)
+            guard let value, !name.isEmpty, !value.isEmpty else {
+                throw ValidationError("--build-context '\(text)': expected name=folder or name=oci-layout://PATH[:TAG]")
+            }
+            guard contexts[name] == nil else { throw ValidationError("--build-context names '\(name)' twice") }
+            contexts[name] = try Self.namedContext(value)
+        }
+        return contexts
+    }
+
+    private static func namedContext(_ value: String) throws -> BuildRequest.NamedContext {
+        let scheme = "oci-layout://"
+        guard value.hasPrefix(scheme) else {
+            guard !value.contains("://") else {
+                throw ValidationError("--build-context: '\(value)' is not supported: use a folder or oci-layout://PATH[:TAG]")
+            }
+            return .folder(FilePath(value))
+        }
+        let rest = value.dropFirst(scheme.count)
+        if let at = rest.lastIndex(of: "@") {
+            return .layout(FilePath(String(rest[..<at])), reference: String(rest[rest.index(after: at)...]))
+        }
+        if let colon = rest.lastIndex(of: ":"), !rest[colon...].contains("/") {
+            return .layout(FilePath(String(rest[..<colon])), reference: String(rest[rest.index(after: colon)...]))
+        }
+        return .layout(FilePath(String(rest)), reference: nil)
+    }
+
+    private func times(_ environment: [String: String]) throws -> BuildRequest.Times {
+        func seconds(_ text: String, _ origin: String) throws -> BuildRequest.Times {
+            guard let seconds = Int64(text), seconds >= 0 else {
+                throw ValidationError("\(origin) is '\(text)': expected seconds since 1970")
+            }
+            return .fixed(Timestamp(seconds: seconds))
+        }
+        if timestamp == "now" { return .now }
+        if let timestamp { return try seconds(timestamp, "--timestamp") }
+        if let epoch = buildArguments.last(where: { $0.hasPrefix("SOURCE_DATE_EPOCH=") }) {
+            return try seconds(String(epoch.dropFirst("SOURCE_DATE_EPOCH=".count)), "SOURCE_DATE_EPOCH")
+        }
+        if let epoch = environment["SOURCE_DATE_EPOCH"], !epoch.isEmpty { return try seconds(epoch, "SOURCE_DATE_EPOCH") }
+        return .reproducible
+    }
+
+    private func threadCount() throws -> Int {
+        guard let threads else { return max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+        guard (1...256).contains(threads) else { throw ValidationError("--threads is \(threads): expected 1 to 256") }
+        return threads
+    }
+
+    /// What git needs to run as the user's own git does: its PATH, home, locale, proxies and SSH agent.
+    private static func toolEnvironment(_ environment: [String: String]) -> [String] {
+        let names: Set = [
+            "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "GIT_SSH", "GIT_SSH_COMMAND",
+            "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "all_proxy",
+            "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "LD_LIBRARY_PATH",
+        ]
+        return environment.filter { names.contains($0.key) }.map { "\($0.key)=\($0.value)" }.sorted()
+    }
+
+    private static func split(_ text: String) -> (name: String, value: String?) {
+        guard let equals = text.firstIndex(of: "=") else { return (text, nil) }
+        return (String(text[..<equals]), String(text[text.index(after: equals)...]))
+    }
+
+    private static func validated<T>(_ parse: @escaping (String) throws -> T) -> (String) throws -> T {
+        { text in
+            do { return try parse(text) } catch { throw ValidationError("\(error)") }
+        }
+    }
+}
+
+extension String {
+    fileprivate func trimmingWhitespace() -> String {
+        var text = Substring(self)
+        while text.last?.isWhitespace == true { text.removeLast() }
+        while text.first?.isWhitespace == true { text.removeFirst() }
+        return String(text)
+    }
+
+    fileprivate func range(of needle: String) -> String.Index? {
+        indices.first { self[$0...].hasPrefix(needle) }
+    }
+}

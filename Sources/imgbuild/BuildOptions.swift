@@ -1,0 +1,112 @@
+import ArgumentParser
+import Builder
+import Glibc
+import OCI
+import SystemIO
+import SystemPackage
+
+/// The flags of a build. `request(environment:)` turns them into a validated `BuildRequest`, once.
+struct BuildOptions: ParsableArguments {
+    @Option(
+        name: [.customShort("c"), .long],
+        help: ArgumentHelp(
+            "A folder, or a Git repository as URL#REF#COMMIT.",
+            discussion: "git:// on a host is fetched over https. REF and COMMIT may be empty.", valueName: "source"))
+    var context: String
+
+    @Option(
+        name: [.customShort("f"), .long],
+        help: ArgumentHelp("The Dockerfile, relative to the context.", valueName: "path"))
+    var dockerfile = "Dockerfile"
+
+    @Option(
+        name: [.customLong("dest"), .customShort("d"), .customLong("destination")],
+        help: ArgumentHelp("Where the image is pushed, as registry/repository:tag. Repeatable.", valueName: "reference"))
+    var destinations: [String] = []
+
+    @Flag(inversion: .prefixedNo, help: "Push the image to its destinations.")
+    var push = true
+
+    @Option(
+        name: [.long, .customLong("tarPath")],
+        help: ArgumentHelp("Write the image as a tar that docker load and skopeo read.", valueName: "file"))
+    var tarPath: String?
+
+    @Option(help: ArgumentHelp("Write the image into an OCI layout.", valueName: "folder"))
+    var ociLayoutPath: String?
+
+    @Option(help: ArgumentHelp("Write the digest here, after everything else succeeded.", valueName: "file"))
+    var digestFile: String?
+
+    @Option(
+        name: .customLong("build-arg"),
+        help: ArgumentHelp("A value for ARG; without =VALUE it is taken from the environment. Repeatable.", valueName: "name=value"))
+    var buildArguments: [String] = []
+
+    @Option(help: ArgumentHelp("The stage to build instead of the last.", valueName: "stage"))
+    var target: String?
+
+    @Option(
+        name: .customLong("label"), help: ArgumentHelp("A label for the image; wins over LABEL. Repeatable.", valueName: "name=value"))
+    var labels: [String] = []
+
+    @Option(
+        name: [.long, .customLong("custom-platform"), .customLong("customPlatform")],
+        help: ArgumentHelp("The platform to build for (default: this machine's).", valueName: "os/architecture"))
+    var platform: String?
+
+    @Option(
+        name: .customLong("build-context"),
+        help: ArgumentHelp(
+            "A folder or oci-layout://PATH[:TAG] that COPY --from=NAME reads or that stands for the base image NAME. Repeatable.",
+            valueName: "name=source"))
+    var buildContexts: [String] = []
+
+    @Option(
+        name: .customLong("insecure-registry"),
+        help: ArgumentHelp("Speak plain HTTP with this registry. Repeatable.", valueName: "host"))
+    var insecureRegistries: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Where blobs, unpacked layers and scratch are kept (default: $IMGBUILD_STATE_DIR, /var/lib/imgbuild for root, else the user's cache folder).",
+            valueName: "folder"))
+    var stateDir: String?
+
+    @Option(help: ArgumentHelp("How RUN is isolated: overlay, chroot or none (default: the first that works).", valueName: "name"))
+    var isolation: BuildRequest.IsolationChoice?
+
+    @Option(
+        help: ArgumentHelp(
+            "'now' keeps real times; a number of seconds since 1970 is the latest time in the image (default: $SOURCE_DATE_EPOCH, else the commit's time, else the newest file of the context).",
+            valueName: "time"))
+    var timestamp: String?
+
+    @Option(help: ArgumentHelp("Threads that compress (default: one per core). The image does not depend on it.", valueName: "number"))
+    var threads: Int?
+
+    @Option(name: [.customShort("v"), .long], help: ArgumentHelp("error, warn, info or debug.", valueName: "level"))
+    var verbosity: Verbosity = .info
+}
+
+extension BuildRequest.IsolationChoice: ExpressibleByArgument {}
+
+/// How much is said on standard error.
+enum Verbosity: String, CaseIterable, Comparable, ExpressibleByArgument {
+    case error, warn, info, debug
+
+    /// Also the names that Kaniko takes: `trace`, `warning`, `fatal` and `panic`.
+    init?(argument: String) {
+        switch argument.lowercased() {
+        case "error", "fatal", "panic": self = .error
+        case "warn", "warning": self = .warn
+        case "info": self = .info
+        case "debug", "trace": self = .debug
+        default: return nil
+        }
+    }
+
+    static func < (a: Verbosity, b: Verbosity) -> Bool {
+        allCases.firstIndex(of: a) ?? 0 < allCases.firstIndex(of: b) ?? 0
+    }
+}

@@ -1,0 +1,104 @@
+import Builder
+import Glibc
+import OCI
+import Synchronization
+
+/// Writes a build's events to standard error as plain lines, in the order in which they come.
+final class ConsoleReporter: Sendable {
+    private let verbosity: Verbosity
+    private let state = Mutex(State())
+
+    private struct State {
+        /// A RUN's output may end without a newline; ours begins on a line of its own.
+        var lineIsOpen = false
+        var step = ""
+    }
+
+    init(verbosity: Verbosity) {
+        self.verbosity = verbosity
+    }
+
+    func report(_ event: BuildEvent) {
+        switch event {
+        case .note(let text): line(text, at: .info)
+        case .warning(let text): line("warning: \(text)", at: .warn)
+        case .detail(let text): line(text, at: .debug)
+        case .stageStarted(let stage, let base): line("stage \(stage) from \(base)", at: .debug)
+        case .stepStarted(let number, let count, let stage, let text):
+            let name = "[\(stage) \(number)/\(count)]"
+            state.withLock { $0.step = name }
+            line("\(name) \(text)", at: .info)
+        case .stepFinished(_, let seconds, let layer):
+            let name = state.withLock { $0.step }
+            guard let layer else { return line("\(name) done in \(Self.time(seconds))", at: .debug) }
+            line("\(name) done in \(Self.time(seconds)), layer of \(Self.size(layer.size))", at: .info)
+        case .output(let bytes): output(bytes)
+        case .baseFetched(let descriptor, let from, let seconds):
+            line("fetched \(descriptor.digest) (\(Self.size(descriptor.size))) from \(from) in \(Self.time(seconds))", at: .info)
+        case .pushed(let descriptor, let to, let how):
+            line("\(how.rawValue) \(descriptor.digest) (\(Self.size(descriptor.size))) in \(to)", at: .debug)
+        case .published(let reference, let digest): line("pushed \(reference)@\(digest)", at: .info)
+        case .wrote(let path, let bytes): line("wrote \(path) (\(Self.size(bytes)))", at: .info)
+        }
+    }
+
+    /// Ends the last line of a RUN's output.
+    func finish() {
+        line(nil, at: .error)
+    }
+
+    /// Says why the build failed.
+    ///
+    /// - Parameter name: the Dockerfile's, for errors that point into it.
+    func fail(_ error: any Error, name: String) {
+        line((error as? FailedBuild)?.text(dockerfile: name) ?? "error: \(error)", at: .error)
+    }
+
+    private func line(_ text: String?, at level: Verbosity) {
+        guard level <= verbosity else { return }
+        state.withLock { state in
+            if state.lineIsOpen { Self.write(Array("\n".utf8)) }
+            state.lineIsOpen = false
+            if let text { Self.write(Array((text + "\n").utf8)) }
+        }
+    }
+
+    private func output(_ bytes: [UInt8]) {
+        guard verbosity >= .info, let last = bytes.last else { return }
+        state.withLock { state in
+            Self.write(bytes)
+            state.lineIsOpen = last != UInt8(ascii: "\n")
+        }
+    }
+
+    /// Standard error is for people: a closed one is no reason for a build to fail.
+    private static func write(_ bytes: [UInt8]) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+            guard count >= 0 || errno == EINTR else { return }
+            rest = rest.dropFirst(max(0, count))
+        }
+    }
+
+    /// `8.3 MB`, in powers of ten, as registries show sizes.
+    static func size(_ bytes: Int64) -> String {
+        let units = ["B", "kB", "MB", "GB", "TB"]
+        var value = bytes * 10
+        var unit = 0
+        while value >= 10_000, unit < units.count - 1 {
+            value = (value + 500) / 1000
+            unit += 1
+        }
+        guard unit > 0 else { return "\(bytes) B" }
+        return "\(value / 10).\(value % 10) \(units[unit])"
+    }
+
+    /// `0.42 s`, `1 m 5 s`.
+    static func time(_ seconds: Double) -> String {
+        guard seconds < 60 else { return "\(Int(seconds) / 60) m \(Int(seconds) % 60) s" }
+        let hundredths = Int(seconds * 100 + 0.5)
+        let fraction = hundredths % 100
+        return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction) s"
+    }
+}
