@@ -114,20 +114,6 @@ import Testing
                 == ["a 700 5 0", "a/b 755 0 0", "var/run 755 0 0", "var/run/pid 644 0 0"])
     }
 
-    @Test("implied folders take the attributes of the layers below, and a symlink below is told")
-    func adoption() throws {
-        try bench.sh(
-            "mkdir -p low/tmp/x low/usr/lib64; ln -s usr/lib64 low/lib64; chmod 1777 low/tmp; chown 3:4 low/tmp; setfattr -n user.k -v v low/tmp; touch -d @77 low/tmp"
-        )
-        try bench.tar("file('tmp/x/new'); file('lib64/libc.so'); file('only/here')")
-        let tree = try bench.unpack()
-        let lower = UnionTree(layers: [.overlay(try bench.folder("low"))])
-        #expect(try tree.adoptImpliedDirectories(in: bench.folder("tree"), from: lower) == ["lib64".bytes])
-        #expect(
-            try bench.sh("cd tree; stat -c '%n %a %u:%g %Y' tmp only; getfattr --only-values -n user.k tmp").lines
-                == ["tmp 1777 3:4 77", "only 755 0:0 0", "v"])
-    }
-
     @Test("a legitimate symlink to a folder is kept, and entries below it go where it leads")
     func mergedUsr() throws {
         try bench.tar("folder('usr/lib64'); symlink('lib64', 'usr/lib64'); file('lib64/libc.so', b'c')")
