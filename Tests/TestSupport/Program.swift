@@ -17,9 +17,10 @@ package enum Program {
         package var errorText: String { String(decoding: errorOutput, as: UTF8.self) }
     }
 
-    /// This process's environment with `changes` made to it.
-    package static func environment(adding changes: [String: String]) -> [String: String] {
-        ProcessInfo.processInfo.environment.merging(changes) { _, new in new }
+    /// This process's environment with `changes` made to it, and without proxies: test servers are on this machine.
+    package static func environment(adding changes: [String: String] = [:]) -> [String: String] {
+        ProcessInfo.processInfo.environment.filter { !$0.key.lowercased().hasSuffix("_proxy") }
+            .merging(changes) { _, new in new }
     }
 
     /// Runs `arguments` (the first names the program, sought in `PATH`) and waits for its end.
@@ -78,7 +79,7 @@ package enum Program {
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK))
         posix_spawnattr_setpgroup(&attributes, 0)
 
-        let environment = environment ?? ProcessInfo.processInfo.environment
+        let environment = environment ?? Self.environment()
         var argv = arguments.map { strdup($0) } + [nil]
         var envp = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { for string in argv + envp { free(string) } }
