@@ -116,7 +116,6 @@ struct BuildContext: Sendable {
     ) -> Timestamp? {
         guard let folder = try? Directory(opening: path), (try? folder.statusIfPresent(of: ".git")) != nil else { return nil }
         let git = GitProgram(environment: request.toolEnvironment, credentials: .none, for: nil, cancellation: cancellation)
-        guard let line = try? git.line(["show", "--no-patch", "--format=%ct", "HEAD"], in: folder) else { return nil }
-        return Int64(line).map { Timestamp(seconds: $0) }
+        return try? git.commitTime(in: folder)
     }
 }

@@ -92,7 +92,8 @@ package struct Builder: Sendable {
             trees: TreeStore(state, scratch: scratch, store: store, cancellation: cancellation),
             maker: LayerMaker(store: store, threads: request.threads, latest: time.latest, cancellation: cancellation),
             blobs: BlobFetcher(store: store, registries: registries, pool: pool, report: report),
-            sandbox: Sandbox(hostFiles: try HostFiles.ofBuilder()), pool: pool, cancellation: cancellation, report: report)
+            sandbox: Sandbox(hostFiles: try HostFiles.ofBuilder()), pool: pool, cancellation: cancellation,
+            report: report)
     }
 
     private func warnOfUndeclaredArguments(_ dockerfile: Dockerfile) {
@@ -113,7 +114,10 @@ package struct Builder: Sendable {
 
     private func removeScratch(_ scratch: Scratch) {
         do { try scratch.remove() } catch {
-            report(.warning("the scratch folder '\(scratch.path.printable)' could not be removed: \(error); the next build will"))
+            report(
+                .warning(
+                    "the scratch folder '\(scratch.path.printable)' could not be removed: \(error); the next build will"
+                ))
         }
     }
 }

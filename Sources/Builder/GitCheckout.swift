@@ -26,11 +26,11 @@ struct GitCheckout {
         guard head == commit else {
             throw BuildError("git checked out \(head) where \(commit) was asked for")
         }
-        guard let seconds = Int64(try git.line(["show", "--no-patch", "--format=%ct", "HEAD"], in: folder)) else {
+        guard let committed = try git.commitTime(in: folder) else {
             throw BuildError("git names no time for the commit \(commit)")
         }
         if !keepsGitFolder { try folder.removeTree(".git") }
-        return GitCheckout(folder: folder, commit: commit, committed: Timestamp(seconds: seconds))
+        return GitCheckout(folder: folder, commit: commit, committed: committed)
     }
 
     /// Brings the commit into the repository at `folder`, and returns its full name.

@@ -15,7 +15,8 @@ struct GitProgram: Sendable {
     init(environment: [String], credentials: GitCredentials, for location: GitLocation?, cancellation: Cancellation) {
         var configuration: [(String, String)] = [
             // The same files on every machine, whatever its user configured.
-            ("core.autocrlf", "false"), ("core.symlinks", "true"), ("core.fsmonitor", "false"), ("core.hooksPath", "/dev/null"),
+            ("core.autocrlf", "false"), ("core.symlinks", "true"), ("core.fsmonitor", "false"),
+            ("core.hooksPath", "/dev/null"),
             ("advice.detachedHead", "false"), ("gc.auto", "0"), ("maintenance.auto", "false"), ("safe.directory", "*"),
         ]
         var secrets: [String] = []
@@ -37,7 +38,10 @@ struct GitProgram: Sendable {
         }
         self.environment =
             environment + secrets + numbered
-            + ["GIT_CONFIG_COUNT=\(configuration.count)", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "LC_ALL=C"]
+            + [
+                "GIT_CONFIG_COUNT=\(configuration.count)", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=",
+                "LC_ALL=C",
+            ]
         self.credentials = credentials
         self.cancellation = cancellation
     }
@@ -68,7 +72,8 @@ struct GitProgram: Sendable {
                 plan, capturing: 1 << 20, timeout: GitProgram.timeout, cancellation: cancellation)
         } catch {
             throw BuildError(
-                "git cannot be run: \(error)", hint: "Git contexts need the git program: install it (apt-get install git)")
+                "git cannot be run: \(error)",
+                hint: "Git contexts need the git program: install it (apt-get install git)")
         }
         return Answer(
             succeeded: result.ending.status.isSuccess, output: String(decoding: result.output, as: UTF8.self),
@@ -84,6 +89,14 @@ struct GitProgram: Sendable {
         let answer = try attempt(arguments, in: folder)
         guard answer.succeeded else { throw BuildError("git \(arguments[0]) failed: \(reason(answer))") }
         return answer.firstLine
+    }
+
+    /// The committer's time of `HEAD`.
+    ///
+    /// Asked with plumbing alone: a folder's own configuration may name programs that the commands for people would run.
+    func commitTime(in folder: Directory) throws -> Timestamp? {
+        let line = try line(["rev-list", "--max-count=1", "--timestamp", "HEAD"], in: folder)
+        return line.split(separator: " ").first.flatMap { Int64($0) }.map { Timestamp(seconds: $0) }
     }
 
     /// Which of repository, ref and commit a fetch failed on, and what to do.
@@ -103,15 +116,20 @@ struct GitProgram: Sendable {
         }
         if errors.contains("couldn't find remote ref"), let ref = location.ref {
             return BuildError(
-                "the ref \(ref) does not exist in \(location.url)", hint: "write it in full, as refs/heads/main or refs/tags/v1")
+                "the ref \(ref) does not exist in \(location.url)",
+                hint: "write it in full, as refs/heads/main or refs/tags/v1")
         }
         if errors.contains("couldn't find remote ref") {
-            return BuildError("the repository \(location.url) has no default branch", hint: "name a ref: URL#refs/heads/main")
+            return BuildError(
+                "the repository \(location.url) has no default branch", hint: "name a ref: URL#refs/heads/main")
         }
-        if errors.contains("not found") || errors.contains("does not appear to be a git repository") || errors.contains("does not exist") {
+        if errors.contains("not found") || errors.contains("does not appear to be a git repository")
+            || errors.contains("does not exist")
+        {
             return BuildError(
                 "there is no Git repository at \(location.url), or it is private",
-                hint: credentials.username == nil ? "a private one needs GIT_TOKEN" : "credentials came from \(credentials.origin)")
+                hint: credentials.username == nil
+                    ? "a private one needs GIT_TOKEN" : "credentials came from \(credentials.origin)")
         }
         return BuildError("the repository \(location.url) could not be fetched: \(reason(answer))")
     }

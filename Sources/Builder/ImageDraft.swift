@@ -50,7 +50,8 @@ struct ImageDraft: Sendable {
     mutating func appendHistory(_ text: String, empty: Bool = true) {
         config.history.append(
             ImageConfig.History(
-                created: created, createdBy: text, author: config.author, comment: "imgbuild", emptyLayer: empty ? true : nil))
+                created: created, createdBy: text, author: config.author, comment: "imgbuild",
+                emptyLayer: empty ? true : nil))
     }
 
     mutating func update(_ change: (inout ContainerConfig) -> Void) {
@@ -84,7 +85,8 @@ struct ImageDraft: Sendable {
             mediaType: .ociManifest, config: configDescriptor, layers: described.map(\.layer.descriptor))
         let manifestBytes = Array(try CanonicalJSON.encode(manifest))
         let descriptor = Descriptor(
-            mediaType: .ociManifest, digest: Digest(sha256: SHA256.hash(manifestBytes)), size: Int64(manifestBytes.count))
+            mediaType: .ociManifest, digest: Digest(sha256: SHA256.hash(manifestBytes)),
+            size: Int64(manifestBytes.count))
         return (configBytes, manifestBytes, manifest, descriptor, described)
     }
 }

@@ -55,13 +55,16 @@ final class TreeStore: Sendable {
     func unpack(_ layer: Layer) throws {
         guard !contains(layer.diffID) else { return }
         guard let compression = layer.descriptor.mediaType.layerCompression else {
-            throw BuildError("the layer \(layer.descriptor.digest) has the type \(layer.descriptor.mediaType), which cannot be unpacked")
+            throw BuildError(
+                "the layer \(layer.descriptor.digest) has the type \(layer.descriptor.mediaType), which cannot be unpacked"
+            )
         }
         let folder = try scratch.makeFolder("tree")
         let root = try makeRoot(in: folder)
         let unpacked = try LayerUnpacker.unpack(
             blob: try store.open(layer.descriptor), compression: compression, expecting: layer.diffID,
-            name: layer.descriptor.digest.description, into: root, convention: .overlay(.trusted), cancellation: cancellation)
+            name: layer.descriptor.digest.description, into: root, convention: .overlay(.trusted),
+            cancellation: cancellation)
         if unpacked.isRootOpaque {
             try folder.open(TreeStore.hidesAllBelow, O_WRONLY | O_CREAT, mode: 0o600, .noSymlinks).close()
         }

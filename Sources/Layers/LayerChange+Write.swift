@@ -35,7 +35,8 @@ extension LayerChange {
             let parent: Directory
             do throws(SystemError) {
                 // Folders were opened without following links when the changes were read; the same holds here.
-                parent = path.removingLastComponent().isEmpty
+                parent =
+                    path.removingLastComponent().isEmpty
                     ? root : try root.openDirectory(path.removingLastComponent(), .noSymlinks)
             } catch { throw .system(error) }
             let name = path.lastComponent.map { FilePath(root: nil, [$0]) } ?? "."

@@ -136,7 +136,9 @@ package struct TarWriter: ~Copyable {
             guard let space = output.pipeline?.freeSpace else { preconditionFailure("the archive is finished") }
             let wanted = UnsafeMutableRawBufferPointer(rebasing: space[..<Int(min(Int64(space.count), size - offset))])
             let count: Int
-            do throws(SystemError) { count = try file.read(into: wanted, at: start + offset) } catch { throw .system(error) }
+            do throws(SystemError) { count = try file.read(into: wanted, at: start + offset) } catch {
+                throw .system(error)
+            }
             guard count > 0 else { throw invalid(item, "its content ends after \(offset) of \(size) bytes") }
             try writeData(UnsafeRawBufferPointer(rebasing: wanted[..<count]), of: item)
             offset += Int64(count)

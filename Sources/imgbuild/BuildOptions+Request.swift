@@ -40,7 +40,9 @@ extension BuildOptions {
             throw ValidationError("--dest \(destination): a destination has a tag, not a digest")
         }
         for path in [tarPath, ociLayoutPath, digestFile, dockerfile, target] where path?.isEmpty == true {
-            throw ValidationError("a flag has an empty value: --tar-path, --oci-layout-path, --digest-file, --dockerfile and --target need one")
+            throw ValidationError(
+                "a flag has an empty value: --tar-path, --oci-layout-path, --digest-file, --dockerfile and --target need one"
+            )
         }
     }
 
@@ -49,7 +51,8 @@ extension BuildOptions {
         guard GitLocation.isGit(context) else {
             if let scheme = context.range(of: "://") {
                 throw ValidationError(
-                    "--context \(context[..<scheme]): contexts of this kind are not supported yet: use a folder or a Git repository")
+                    "--context \(context[..<scheme]): contexts of this kind are not supported yet: use a folder or a Git repository"
+                )
             }
             return .folder(FilePath(context))
         }
@@ -71,7 +74,8 @@ extension BuildOptions {
             environment[name].flatMap { $0.isEmpty ? nil : $0 }
         }
         if let token = present("GIT_TOKEN") {
-            return GitCredentials(token: token, username: present("GIT_USERNAME"), host: location.host, origin: "GIT_TOKEN")
+            return GitCredentials(
+                token: token, username: present("GIT_USERNAME"), host: location.host, origin: "GIT_TOKEN")
         }
         if let path = present("GIT_TOKEN_FILE") {
             let token: String
@@ -84,14 +88,16 @@ extension BuildOptions {
             }
             guard !token.isEmpty else { throw ValidationError("GIT_TOKEN_FILE: '\(path)' is empty") }
             return GitCredentials(
-                token: token, username: present("GIT_USERNAME"), host: location.host, origin: "GIT_TOKEN_FILE (\(path))")
+                token: token, username: present("GIT_USERNAME"), host: location.host, origin: "GIT_TOKEN_FILE (\(path))"
+            )
         }
         if let username = present("GIT_USERNAME") {
             return GitCredentials(
                 username: username, password: present("GIT_PASSWORD") ?? "", origin: "GIT_USERNAME and GIT_PASSWORD")
         }
         if let user = location.userInformation {
-            return GitCredentials(username: user.username, password: user.password ?? "", origin: "the user information in the URL")
+            return GitCredentials(
+                username: user.username, password: user.password ?? "", origin: "the user information in the URL")
         }
         return .none
     }
@@ -100,7 +106,9 @@ extension BuildOptions {
         if let stateDir { return FilePath(stateDir) }
         if let path = environment["IMGBUILD_STATE_DIR"], !path.isEmpty { return FilePath(path) }
         if getuid() == 0 { return "/var/lib/imgbuild" }
-        if let cache = environment["XDG_CACHE_HOME"], cache.hasPrefix("/") { return FilePath(cache).appending("imgbuild") }
+        if let cache = environment["XDG_CACHE_HOME"], cache.hasPrefix("/") {
+            return FilePath(cache).appending("imgbuild")
+        }
         return FilePath(environment["HOME"] ?? "/tmp").appending(".cache").appending("imgbuild")
     }
 
@@ -113,13 +121,17 @@ extension BuildOptions {
             configFiles.append(FilePath(home).appending(".docker").appending("config.json"))
         }
         configFiles.append("/kaniko/.docker/config.json")
-        let names = ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+        let names = [
+            "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+        ]
         return BuildRequest.RegistrySettings(
             insecure: Set(insecureRegistries), configFiles: configFiles, userAgent: "imgbuild/\(Version.number)",
             environment: environment.filter { names.contains($0.key) })
     }
 
-    private func buildArgument(_ text: String, _ environment: [String: String]) throws -> (name: String, value: String)? {
+    private func buildArgument(_ text: String, _ environment: [String: String]) throws -> (name: String, value: String)?
+    {
         let (name, value) = Self.split(text)
         guard !name.isEmpty else { throw ValidationError("--build-arg '\(text)': the name is missing") }
         if let value { return (name, value) }
@@ -149,7 +161,8 @@ extension BuildOptions {
         let scheme = "oci-layout://"
         guard value.hasPrefix(scheme) else {
             guard !value.contains("://") else {
-                throw ValidationError("--build-context: '\(value)' is not supported: use a folder or oci-layout://PATH[:TAG]")
+                throw ValidationError(
+                    "--build-context: '\(value)' is not supported: use a folder or oci-layout://PATH[:TAG]")
             }
             return .folder(FilePath(value))
         }
@@ -175,7 +188,9 @@ extension BuildOptions {
         if let epoch = buildArguments.last(where: { $0.hasPrefix("SOURCE_DATE_EPOCH=") }) {
             return try seconds(String(epoch.dropFirst("SOURCE_DATE_EPOCH=".count)), "SOURCE_DATE_EPOCH")
         }
-        if let epoch = environment["SOURCE_DATE_EPOCH"], !epoch.isEmpty { return try seconds(epoch, "SOURCE_DATE_EPOCH") }
+        if let epoch = environment["SOURCE_DATE_EPOCH"], !epoch.isEmpty {
+            return try seconds(epoch, "SOURCE_DATE_EPOCH")
+        }
         return .reproducible
     }
 
@@ -188,8 +203,10 @@ extension BuildOptions {
     /// What git needs to run as the user's own git does: its PATH, home, locale, proxies and SSH agent.
     private static func toolEnvironment(_ environment: [String: String]) -> [String] {
         let names: Set = [
-            "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "GIT_SSH", "GIT_SSH_COMMAND",
-            "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "all_proxy",
+            "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "GIT_SSH",
+            "GIT_SSH_COMMAND",
+            "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy",
+            "all_proxy",
             "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "LD_LIBRARY_PATH",
         ]
         return environment.filter { names.contains($0.key) }.map { "\($0.key)=\($0.value)" }.sorted()

@@ -21,7 +21,8 @@ struct BuildOptions: ParsableArguments {
 
     @Option(
         name: [.customLong("dest"), .customShort("d"), .customLong("destination")],
-        help: ArgumentHelp("Where the image is pushed, as registry/repository:tag. Repeatable.", valueName: "reference"))
+        help: ArgumentHelp("Where the image is pushed, as registry/repository:tag. Repeatable.", valueName: "reference")
+    )
     var destinations: [String] = []
 
     @Flag(inversion: .prefixedNo, help: "Push the image to its destinations.")
@@ -40,14 +41,16 @@ struct BuildOptions: ParsableArguments {
 
     @Option(
         name: .customLong("build-arg"),
-        help: ArgumentHelp("A value for ARG; without =VALUE it is taken from the environment. Repeatable.", valueName: "name=value"))
+        help: ArgumentHelp(
+            "A value for ARG; without =VALUE it is taken from the environment. Repeatable.", valueName: "name=value"))
     var buildArguments: [String] = []
 
     @Option(help: ArgumentHelp("The stage to build instead of the last.", valueName: "stage"))
     var target: String?
 
     @Option(
-        name: .customLong("label"), help: ArgumentHelp("A label for the image; wins over LABEL. Repeatable.", valueName: "name=value"))
+        name: .customLong("label"),
+        help: ArgumentHelp("A label for the image; wins over LABEL. Repeatable.", valueName: "name=value"))
     var labels: [String] = []
 
     @Option(
@@ -73,7 +76,9 @@ struct BuildOptions: ParsableArguments {
             valueName: "folder"))
     var stateDir: String?
 
-    @Option(help: ArgumentHelp("How RUN is isolated: overlay, chroot or none (default: the first that works).", valueName: "name"))
+    @Option(
+        help: ArgumentHelp(
+            "How RUN is isolated: overlay, chroot or none (default: the first that works).", valueName: "name"))
     var isolation: BuildRequest.IsolationChoice?
 
     @Option(
@@ -82,7 +87,9 @@ struct BuildOptions: ParsableArguments {
             valueName: "time"))
     var timestamp: String?
 
-    @Option(help: ArgumentHelp("Threads that compress (default: one per core). The image does not depend on it.", valueName: "number"))
+    @Option(
+        help: ArgumentHelp(
+            "Threads that compress (default: one per core). The image does not depend on it.", valueName: "number"))
     var threads: Int?
 
     @Option(name: [.customShort("v"), .long], help: ArgumentHelp("error, warn, info or debug.", valueName: "level"))

@@ -34,7 +34,9 @@ final class ConsoleReporter: Sendable {
             line("\(name) done in \(Self.time(seconds)), layer of \(Self.size(layer.size))", at: .info)
         case .output(let bytes): output(bytes)
         case .baseFetched(let descriptor, let from, let seconds):
-            line("fetched \(descriptor.digest) (\(Self.size(descriptor.size))) from \(from) in \(Self.time(seconds))", at: .info)
+            line(
+                "fetched \(descriptor.digest) (\(Self.size(descriptor.size))) from \(from) in \(Self.time(seconds))",
+                at: .info)
         case .pushed(let descriptor, let to, let how):
             line("\(how.rawValue) \(descriptor.digest) (\(Self.size(descriptor.size))) in \(to)", at: .debug)
         case .published(let reference, let digest): line("pushed \(reference)@\(digest)", at: .info)

@@ -21,10 +21,6 @@ struct Imgbuild: AsyncParsableCommand {
 
     @OptionGroup var options: BuildOptions
 
-    func validate() throws {
-        _ = try options.request(environment: Environment.current)
-    }
-
     func run() async throws {
         // Files that git checks out get the usual modes, whatever this process was started with.
         umask(0o022)
