@@ -1,5 +1,5 @@
 /// A document, digest or reference that does not follow its specification.
-package struct OCIError: Error, CustomStringConvertible, Sendable {
+package struct OCIError: Error, CustomStringConvertible, Sendable, Equatable {
     package let message: String
 
     package init(_ message: String) {
