@@ -1,3 +1,4 @@
+import Glibc
 package import SystemPackage
 
 /// The image `busybox`, tag `latest`, as an OCI layout: one layer, made from Debian's busybox-static.
@@ -13,6 +14,18 @@ package final class BusyboxImage: Sendable {
         let program = Fixtures.programs.appending("busybox-image.py")
         try Program.require(["python3", program.string, layout.string])
     }
+
+    /// One image for all tests that only read it; removed when the process ends.
+    package static func shared() throws -> BusyboxImage { try common.get() }
+
+    private static let common: Result<BusyboxImage, any Error> = {
+        let image = Result { try BusyboxImage() }
+        atexit {
+            guard let folder = try? BusyboxImage.common.get().folder.path else { return }
+            _ = try? Program.run(["rm", "-rf", folder.string])
+        }
+        return image
+    }()
 
     /// The argument of `--build-context` that gives this image the name `busybox`.
     package var buildContext: String { "busybox=oci-layout://\(layout):latest" }

@@ -1,4 +1,4 @@
-import SystemPackage
+package import SystemPackage
 
 /// Debian's docker-registry on a free port of 127.0.0.1, empty at first, over plain HTTP. It ends with this object.
 package final class DockerRegistry: Sendable {
@@ -13,6 +13,9 @@ package final class DockerRegistry: Sendable {
     package let port: UInt16
     /// `127.0.0.1:PORT`, the registry's name in image references.
     package var host: String { "127.0.0.1:\(port)" }
+
+    /// The folder of the registry's own storage, for tests that damage it.
+    package var storage: FilePath { folder.appending("storage") }
 
     private let folder: TemporaryDirectory
     private let server: Server
@@ -51,6 +54,19 @@ package final class DockerRegistry: Sendable {
 
     /// Ends the registry; what it held is removed with this object.
     package func stop() { server.stop() }
+
+    /// Whether the repository has the tag.
+    package func hasTag(_ tag: String, in repository: String, user: (name: String, password: String)? = nil) throws
+        -> Bool
+    {
+        let credentials = user.map { ["--user", "\($0.name):\($0.password)"] } ?? []
+        let answer = try Program.require(
+            ["curl", "--silent", "--head", "--output", "/dev/null", "--write-out", "%{http_code}"] + credentials + [
+                "--header", "Accept: application/vnd.oci.image.manifest.v1+json",
+                "http://\(host)/v2/\(repository)/manifests/\(tag)",
+            ])
+        return answer.text == "200"
+    }
 
     /// All that the registry has logged.
     package func log() throws -> String { try text(of: server.log) }

@@ -91,7 +91,7 @@ package enum Program {
         return child
     }
 
-    private static func wait(for child: pid_t, of arguments: [String], timeout: Duration) throws -> CInt {
+    static func wait(for child: pid_t, of arguments: [String], timeout: Duration) throws -> CInt {
         let deadline = ContinuousClock.now + timeout
         var pause: UInt32 = 500  // microseconds
         var status: CInt = 0
@@ -121,6 +121,11 @@ package enum Program {
 package struct ProgramError: Error, CustomStringConvertible {
     package let arguments: [String]
     package let problem: String
+
+    package init(arguments: [String], problem: String) {
+        self.arguments = arguments
+        self.problem = problem
+    }
 
     package var description: String { "\(arguments.joined(separator: " ")): \(problem)" }
 }

@@ -1,0 +1,196 @@
+import SystemPackage
+import TestSupport
+import Testing
+
+/// What is asked of registries, and what is written to files.
+@Suite("Publishing")
+struct PublishingTests {
+    private static let dockerfile = "FROM busybox\nCOPY file /file\nRUN cp /file /made\n"
+
+    private func push(_ destination: String, to registry: DockerRegistry) -> [String] {
+        ["--insecure-registry", registry.host, "--dest", "\(registry.host)/\(destination)"]
+    }
+
+    /// The blob uploads that the registry took, by PUT or in chunks.
+    private func uploads(_ requests: some Sequence<DockerRegistry.Request>) -> Int {
+        requests.count { $0.method == "PUT" && $0.path.contains("/blobs/uploads/") && $0.status == 201 }
+    }
+
+    @Test("the second push of an image uploads no blob: it asks first")
+    func secondPush() throws {
+        let site = try BuildSite(Self.dockerfile, files: ["file": "text\n"])
+        let registry = try DockerRegistry()
+        let first = try site.require(push("acme/app:1", to: registry))
+        let before = try registry.requests()
+        // The base's layer, those of COPY and RUN, the config.
+        #expect(uploads(before) == 4)
+        let second = try site.require(push("acme/app:2", to: registry))
+        let after = try registry.requests().dropFirst(before.count)
+        #expect(first.digest == second.digest)
+        #expect(uploads(after) == 0)
+        #expect(after.contains { $0.method == "HEAD" && $0.path.contains("/blobs/sha256:") && $0.status == 200 })
+        #expect(!after.contains { $0.method == "POST" || $0.method == "PATCH" })
+        #expect(after.contains { $0.method == "PUT" && $0.path == "/v2/acme/app/manifests/2" && $0.status == 201 })
+    }
+
+    @Test("a base of the same registry is mounted across repositories, and not even downloaded if nothing runs on it")
+    func mountedBase() throws {
+        let registry = try DockerRegistry()
+        try BusyboxImage.shared().push(to: registry, as: "library/base:1")
+        let layer = try #require(try Skopeo.summary(of: "docker://\(registry.host)/library/base:1")["Layers"][0].string)
+        let before = try registry.requests()
+        let site = try BuildSite("FROM \(registry.host)/library/base:1\nCOPY file /file\n", files: ["file": "text\n"])
+        try site.require(push("acme/app:1", to: registry))
+        let requests = try registry.requests().dropFirst(before.count)
+        #expect(
+            requests.contains {
+                $0.method == "POST" && $0.status == 201 && $0.path.contains("mount=")
+                    && $0.path.contains("from=library")
+            })
+        #expect(uploads(requests) == 2, "the layer of COPY and the config")
+        let fetched = requests.filter { $0.method == "GET" && $0.path.hasSuffix("/blobs/\(layer)") }
+        #expect(fetched.isEmpty, "the base's layer was downloaded")
+        #expect(try Skopeo.summary(of: "docker://\(registry.host)/acme/app:1")["Layers"][0].string == layer)
+    }
+
+    @Test("a build with a warm state fetches no layer a second time, and gives the same image")
+    func warmState() throws {
+        let registry = try DockerRegistry()
+        try BusyboxImage.shared().push(to: registry, as: "library/base:1")
+        let site = try BuildSite(
+            "FROM \(registry.host)/library/base:1\nCOPY file /file\nRUN cp /file /made\n", files: ["file": "text\n"])
+        let first = try site.require(push("acme/app:1", to: registry))
+        let before = try registry.requests().count
+        let second = try site.require(push("acme/app:1", to: registry))
+        #expect(first.digest == second.digest)
+        let layer = try #require(try Skopeo.summary(of: "docker://\(registry.host)/library/base:1")["Layers"][0].string)
+        #expect(try registry.requests().prefix(before).contains { $0.method == "GET" && $0.path.hasSuffix(layer) })
+        #expect(
+            try !registry.requests().dropFirst(before).contains {
+                $0.method == "GET" && $0.path.hasSuffix(layer) && $0.status < 400
+            })
+    }
+
+    @Test("every destination gets the image, in one repository and in two, and in two registries")
+    func destinations() throws {
+        let registry = try DockerRegistry()
+        let other = try DockerRegistry()
+        let site = try BuildSite(Self.dockerfile, files: ["file": "text\n"])
+        let build = try site.require(
+            push("acme/app:1", to: registry) + [
+                "-d", "\(registry.host)/acme/app:latest", "--destination", "\(registry.host)/acme/copy:1",
+            ]
+                + push("mirror/app:1", to: other))
+        for reference in [
+            "\(registry.host)/acme/app:1", "\(registry.host)/acme/app:latest", "\(registry.host)/acme/copy:1",
+            "\(other.host)/mirror/app:1",
+        ] {
+            #expect(try Skopeo.summary(of: "docker://\(reference)")["Digest"].string == build.digest)
+        }
+    }
+
+    @Test("the digest alone is on standard output, and in the digest file without a newline")
+    func digest() throws {
+        let registry = try DockerRegistry()
+        let site = try BuildSite(Self.dockerfile, files: ["file": "text\n"])
+        let build = try site.require(push("acme/app:1", to: registry) + ["--digest-file", site.digestFile.string])
+        let digest = try #require(build.digest)
+        #expect(try text(of: site.digestFile) == digest)
+        #expect(try Skopeo.summary(of: "docker://\(registry.host)/acme/app:1")["Digest"].string == digest)
+    }
+
+    @Test("the digest file is not there when the push fails, and an older one stays as it was")
+    func digestFileAfterFailure() throws {
+        let registry = try DockerRegistry(user: ("ann", "secret"))
+        let site = try BuildSite("FROM scratch\nCOPY file /file\n", files: ["file": "text\n"])
+        let arguments =
+            push("acme/app:1", to: registry) + [
+                "--digest-file", site.digestFile.string, "--tar-path", site.folder.appending("image.tar").string,
+            ]
+        #expect(try site.build(arguments).status == 1)
+        #expect(!exists(site.digestFile) && !exists(site.folder.appending("image.tar")))
+        try site.folder.write("older", to: "digest")
+        #expect(try site.build(arguments).status == 1)
+        #expect(try text(of: site.digestFile) == "older")
+        #expect(
+            try Program.require(["ls", "-A", site.folder.path.string]).text.split(separator: "\n") == [
+                "context", "digest", "home", "state", "temporary",
+            ])
+    }
+
+    @Test("the tar is read as docker's archive and as an OCI archive, with the image that a registry would get")
+    func tar() throws {
+        let site = try BuildSite(Self.dockerfile, files: ["file": "text\n"])
+        let tar = site.folder.appending("out").appending("image.tar")
+        let build = try site.require([
+            "--dest", "registry.example.com/acme/app:1", "--no-push", "--tar-path", tar.string,
+        ])
+        #expect(try Skopeo.summary(of: "oci-archive:\(tar)")["Digest"].string == build.digest)
+        let config = try Skopeo.configuration(of: "oci-archive:\(tar)")
+        #expect(try Skopeo.configuration(of: "docker-archive:\(tar)") == config)
+        #expect(try Skopeo.configuration(of: "docker-archive:\(tar):registry.example.com/acme/app:1") == config)
+        #expect(config["rootfs"]["diff_ids"].array?.count == 3)
+        let names = try Program.require(["tar", "-tf", tar.string]).text.split(separator: "\n")
+        #expect(names.contains("manifest.json") && names.contains("index.json") && names.contains("oci-layout"))
+        #expect(try Program.require(["ls", "-A", tar.removingLastComponent().string]).text == "image.tar\n")
+    }
+
+    @Test("the layout is read by skopeo and umoci, and a second image joins the first", .enabled(if: isRoot))
+    func layout() throws {
+        let site = try BuildSite(Self.dockerfile, files: ["file": "first\n"])
+        var digests: [String?] = []
+        for tag in ["one", "two"] {
+            try site.folder.write("\(tag)\n", to: "context/file")
+            digests.append(
+                try site.require(["--dest", "app:\(tag)", "--no-push", "--oci-layout-path", site.layout.string]).digest)
+        }
+        for (tag, digest) in zip(["one", "two"], digests) {
+            #expect(try Skopeo.summary(of: "oci:\(site.layout):\(tag)")["Digest"].string == digest)
+            let tree = try Umoci.unpack(site.layout, tag: tag, into: site.folder.appending("bundle-\(tag)"))
+            #expect(try tree.contents(of: "/made") == Array("\(tag)\n".utf8))
+        }
+        #expect(digests[0] != digests[1])
+    }
+
+    @Test("without a tag a registry on this machine is not taken for an image of the hub")
+    func names() throws {
+        let registry = try DockerRegistry()
+        let site = try BuildSite("FROM scratch\nCOPY file /file\n", files: ["file": "text\n"])
+        try site.require(["--insecure-registry", registry.host, "--dest", "\(registry.host)/acme/app"])
+        #expect(try registry.hasTag("latest", in: "acme/app"))
+    }
+
+    @Test("of an index the image for the wanted platform is the base, this machine's if none is named")
+    func platforms() throws {
+        let index = try TemporaryDirectory()
+        let program = Fixtures.programs.appending("platforms-image.py")
+        try Program.require([
+            "python3", program.string, BusyboxImage.shared().layout.string, index.appending("index").string, "amd64",
+            "arm64/v8", "arm/v7",
+        ])
+        let registry = try DockerRegistry()
+        try Program.require([
+            "skopeo", "copy", "--quiet", "--all", "--insecure-policy", "--dest-tls-verify=false",
+            "oci:\(index.appending("index")):latest",
+            "docker://\(registry.host)/library/base:1",
+        ])
+        let site = try BuildSite("FROM \(registry.host)/library/base:1\nCOPY file /file\n", files: ["file": "text\n"])
+        let machine = try Program.require(["uname", "-m"]).text == "aarch64\n" ? "arm64/v8" : "amd64"
+        // What is asked for, and the image of the index that is meant.
+        for (flags, wanted) in [
+            ([], machine), (["--platform", "linux/arm64"], "arm64/v8"), (["--customPlatform=linux/arm/v7"], "arm/v7"),
+            (["--custom-platform", "linux/amd64"], "amd64"),
+        ] {
+            try site.require(flags + ["--no-push", "--dest", "app:1", "--oci-layout-path", site.layout.string])
+            let config = try Skopeo.configuration(of: "oci:\(site.layout):1")
+            #expect(config["config"]["Env"][1].string == "BUILT_FOR=\(wanted)")
+            #expect(config["architecture"].string == wanted.split(separator: "/").first.map(String.init))
+            #expect(config["variant"].string == wanted.split(separator: "/").dropFirst().first.map(String.init))
+        }
+        let refused = try site.build(["--platform", "linux/s390x", "--no-push"])
+        #expect(refused.status == 1)
+        #expect(
+            refused.log.contains("has no image for linux/s390x") && refused.log.contains("linux/arm64"),
+            "\(refused.log)")
+    }
+}

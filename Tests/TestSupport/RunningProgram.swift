@@ -1,0 +1,73 @@
+package import Glibc
+package import SystemPackage
+
+/// A program at work, for tests that watch it or send it signals. Killed with its process group when this object goes.
+package final class RunningProgram: @unchecked Sendable {
+    package let pid: pid_t
+    private let arguments: [String]
+    private let output: MemoryFile
+    private let errorOutput: MemoryFile
+    /// Set once, by the one thread that waits.
+    private var outcome: Program.Outcome?
+
+    package init(_ arguments: [String], environment: [String: String]? = nil, in folder: FilePath? = nil) throws {
+        let input = try MemoryFile()
+        output = try MemoryFile()
+        errorOutput = try MemoryFile()
+        self.arguments = arguments
+        pid = try Program.spawn(
+            arguments, environment: environment, in: folder, standard: [input.fd, output.fd, errorOutput.fd])
+    }
+
+    deinit {
+        guard outcome == nil else { return }
+        kill(-pid, SIGKILL)
+        var status: CInt = 0
+        waitpid(pid, &status, 0)
+    }
+
+    /// Sends a signal to the program alone, not to its descendants.
+    package func signal(_ number: CInt) {
+        kill(pid, number)
+    }
+
+    /// What the program has said on its standard error output so far.
+    package func errorText() throws -> String {
+        String(decoding: try errorOutput.contents(), as: UTF8.self)
+    }
+
+    /// Whether the program is still at work.
+    package func isRunning() -> Bool {
+        var information = siginfo_t()
+        return waitid(P_PID, id_t(pid), &information, WEXITED | WNOHANG | WNOWAIT) == 0 && information.si_signo == 0
+    }
+
+    /// Waits for the program's end; `ProgramError` if that takes longer than `timeout`.
+    package func wait(timeout: Duration = .seconds(60)) throws -> Program.Outcome {
+        if let outcome { return outcome }
+        let status = try Program.wait(for: pid, of: arguments, timeout: timeout)
+        let outcome = Program.Outcome(
+            status: status, output: try output.contents(), errorOutput: try errorOutput.contents())
+        self.outcome = outcome
+        return outcome
+    }
+}
+
+/// Waits until `condition` holds, looking often; false if it did not within `timeout`.
+package func eventually(within timeout: Duration = .seconds(20), _ condition: () throws -> Bool) rethrows -> Bool {
+    let deadline = ContinuousClock.now + timeout
+    while true {
+        if try condition() { return true }
+        guard ContinuousClock.now < deadline else { return false }
+        usleep(5_000)
+    }
+}
+
+/// The command lines of all processes of this machine, arguments separated by blanks.
+package func commandLines() throws -> [String] {
+    let listed = try Program.require(["sh", "-c", "cd /proc && for p in [0-9]*; do echo $p; done"]).text
+    return listed.split(separator: "\n").compactMap { pid in
+        guard let line = try? contents(of: FilePath("/proc/\(pid)/cmdline")) else { return nil }
+        return String(decoding: line.map { $0 == 0 ? UInt8(ascii: " ") : $0 }, as: UTF8.self)
+    }
+}
