@@ -59,19 +59,12 @@ package struct Builder: Sendable {
         let publisher = Publisher(
             destinations: request.pushes ? request.destinations : [], blobs: tools.blobs, registries: registries,
             report: report)
-        let (layers, continuation) = AsyncStream.makeStream(of: StoredLayer.self)
-        async let publishing: Void = publisher.publish(layers: layers)
-        let image: BuiltImage
-        do {
-            defer { continuation.finish() }
-            let files = try IsolationChooser(request: request, tools: tools).choose(needsRun: plan.runs)
-            let draft = try await BuildLoop(
-                plan: plan, request: request, context: context, tools: tools, makeFiles: files,
-                publish: { continuation.yield($0) }
+        let makeFiles = try IsolationChooser(request: request, tools: tools).choose(needsRun: plan.runs)
+        let image = try await publishing(with: publisher) { [request] publish in
+            try await BuildLoop(
+                plan: plan, request: request, context: context, tools: tools, makeFiles: makeFiles, publish: publish
             ).run()
-            image = try BuiltImage(draft)
         }
-        try await publishing
         let outputs = LocalOutputs(
             request: request, blobs: tools.blobs, pool: pool, cancellation: cancellation, report: report)
         let tar = try await outputs.write(image)
@@ -81,6 +74,35 @@ package struct Builder: Sendable {
         }
         try tar?.commit()
         return image
+    }
+
+    /// Runs a build and uploads at the same time each layer that it hands out. When one of the two fails, the other is
+    /// stopped: nobody waits for a long RUN to learn that a registry refuses the push.
+    private func publishing(
+        with publisher: Publisher,
+        build: @escaping @Sendable (_ publish: @escaping @Sendable (StoredLayer) -> Void) async throws -> ImageDraft
+    ) async throws -> BuiltImage {
+        let (layers, continuation) = AsyncStream.makeStream(of: StoredLayer.self)
+        let draft = try await withThrowingTaskGroup(of: ImageDraft?.self) { [cancellation] group in
+            group.addTask {
+                try await publisher.publish(layers: layers)
+                return nil
+            }
+            group.addTask {
+                defer { continuation.finish() }
+                return try await build { continuation.yield($0) }
+            }
+            var draft: ImageDraft?
+            do {
+                while let result = try await group.next() { draft = result ?? draft }
+            } catch {
+                cancellation.cancel()
+                throw error
+            }
+            return draft
+        }
+        guard let draft else { throw BuildError("[internal error] the build gave no image") }
+        return try BuiltImage(draft)
     }
 
     private func makeTools(
