@@ -14,6 +14,6 @@ package struct Stage: Hashable, Sendable {
     /// The `FROM` line as written.
     package var original: String
 
-    /// How messages name it: its name, else its index.
-    package var label: String { name ?? String(index) }
+    /// How messages name it: its name, else `stage-` and its index, as BuildKit shows it.
+    package var label: String { name ?? "stage-\(index)" }
 }
