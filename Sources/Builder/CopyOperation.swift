@@ -23,6 +23,13 @@ struct CopyOperation {
         var mode: FileMode?
         /// `--exclude`, relative to each source folder.
         var excluded: IgnorePatterns
+        /// `--link`: no symlink of the image is followed.
+        var followsSymlinks = true
+
+        /// Whether `--exclude` leaves out a name that a wildcard matched. Documented; BuildKit's code copies such a file.
+        func hides(_ name: ArraySlice<UInt8>, isDirectory: Bool) -> Bool {
+            !excluded.isEmpty && excluded.isIgnored(name) && !(isDirectory && excluded.mayContainIncluded(name))
+        }
     }
 
     var plan: LayerPlan
@@ -30,6 +37,8 @@ struct CopyOperation {
     private let destination: Destination
     /// Counts the sources: files are hard links of each other only within one.
     var sourceNumber = 0
+    /// Counts the files of archives, which have no inodes.
+    var unpackedFiles: UInt64 = 0
     /// Where archives are unpacked to; `nil` copies them as they are.
     var spool: ArchiveSpool?
 
@@ -38,9 +47,10 @@ struct CopyOperation {
         /// Written with `/`, `/.` or as `.`: a folder, whether it exists or not.
         let isDirectory: Bool
 
-        init(_ written: String, workingDirectory: String) {
+        init(_ written: String, workingDirectory: String, isDirectory: Bool = false) {
             path = ImagePath(cleaning: written, below: ImagePath(cleaning: workingDirectory))
-            isDirectory = written.isEmpty || written == "." || written.hasSuffix("/") || written.hasSuffix("/.") || written == ".."
+            let last = written.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
+            self.isDirectory = isDirectory || ["", ".", ".."].contains(last)
         }
     }
 
@@ -49,7 +59,8 @@ struct CopyOperation {
         plan = LayerPlan(
             on: below,
             implied: .init(
-                permissions: mode, uid: options.owner?.uid ?? 0, gid: options.owner?.gid ?? 0, modified: time))
+                permissions: mode, uid: options.owner?.uid ?? 0, gid: options.owner?.gid ?? 0, modified: time),
+            followsSymlinks: options.followsSymlinks)
         self.destination = destination
         self.options = options
     }
@@ -59,29 +70,34 @@ struct CopyOperation {
     /// Plans all that a written source stands for.
     ///
     /// - Throws: `BuildError` without a place if a literal source is missing, or the destination cannot take it.
-    mutating func copy(_ pattern: WildcardPattern, from source: Source) throws {
-        for path in try source.matches(of: pattern) {
+    mutating func copy(_ written: Word, from source: Source) throws {
+        let isWildcard = try Source.isWildcard(written.text)
+        var fileTakesDestination = false
+        for match in try source.matches(of: written.text) {
             sourceNumber += 1
-            try copy(path, from: source)
-        }
-    }
-
-    private mutating func copy(_ path: ImagePath, from source: Source) throws {
-        guard let node = try source.resolved(path) else { throw try source.missing(path) }
-        if node.status.kind == .directory {
-            try copyContents(of: ImagePath(trusting: node.path), from: source)
-        } else if let spool, node.status.kind == .file, try TarReader.looksLikeArchive(source.tree.open(node)) {
-            try unpack(source.tree.open(node), name: path.absolute, into: spool)
-        } else {
-            // A followed symlink gives its own name to the file that it leads to.
-            let target = try fileDestination(named: path.name)
-            try place(node, from: source, at: target)
+            let node = match.node
+            if isWildcard, options.hides(match.name.name, isDirectory: node.status.kind == .directory) { continue }
+            if node.status.kind == .directory {
+                try copyContents(of: match.path, from: source)
+            } else if let spool, node.status.kind == .file, try TarReader.looksLikeArchive(source.tree.open(node)) {
+                try unpack(source.tree.open(node), name: match.name.relativeText, into: spool)
+            } else {
+                let (target, isDestination) = try fileDestination(named: match.name.name)
+                // Documented; BuildKit's code would let the last file win.
+                guard !isDestination || !fileTakesDestination else {
+                    throw BuildError(
+                        "'\(written.text)' matches several files, and the destination '\(target.absolute)' is not a directory",
+                        hint: "end the destination with a slash")
+                }
+                fileTakesDestination = isDestination
+                try place(node, from: source, at: target)
+            }
         }
     }
 
     /// Plans a file that is written out in the Dockerfile.
     mutating func copy(heredoc: Heredoc, time: Timestamp) throws {
-        let target = try fileDestination(named: Array(heredoc.name.utf8)[...])
+        let target = try fileDestination(named: Array(heredoc.name.utf8)[...]).path
         let bytes = Array(heredoc.contents.utf8)
         let permissions = options.mode?.apply(to: 0o644, isDirectory: false) ?? 0o644
         try plan.place(
@@ -94,24 +110,21 @@ struct CopyOperation {
     // MARK: Destinations
 
     /// Where a file of this name goes: into an existing or named folder, else to the destination itself.
-    private mutating func fileDestination(named name: ArraySlice<UInt8>) throws -> ImagePath {
+    ///
+    /// Symlinks in the destination as it is written are followed; one that has the file's name in a folder gives way to it.
+    private mutating func fileDestination(
+        named name: ArraySlice<UInt8>
+    ) throws -> (path: ImagePath, isDestination: Bool) {
         let base = try plan.resolve(destination.path)
-        var target = base
         switch try plan.occupant(of: base) {
-        case .directory:
-            try plan.ensureDirectory(base)
-            target = try plan.resolve(base.appending(name))
+        case .directory: break
         case .other where destination.isDirectory:
             throw BuildError("the destination '\(base.absolute)' is a file, not a directory")
-        case _ where destination.isDirectory:
-            try plan.ensureDirectory(base)
-            target = try plan.resolve(base.appending(name))
-        default: break
+        case _ where destination.isDirectory: break
+        default: return (base, true)
         }
-        guard try plan.occupant(of: target) != .directory else {
-            throw BuildError("the file cannot replace the directory '\(target.absolute)'")
-        }
-        return target
+        try plan.ensureDirectory(base)
+        return (base.appending(name), false)
     }
 
     /// The destination as a folder, made if it is missing: it keeps owner and mode if it is there.
@@ -130,33 +143,87 @@ struct CopyOperation {
         let source: ImagePath
         let target: ImagePath
         var children: [UnionTree.Node]
-        /// A folder that is ignored itself is made only when something in it is not.
+        /// A folder that is left out itself is made only when something in it is not.
         var pending: UnionTree.Node?
     }
 
-    /// Merges what is in a source folder into the destination. An explicit stack: depth is the source's choice.
-    private mutating func copyContents(of folder: ImagePath, from source: Source) throws {
+    /// Patterns that leave something out, and the folder that they count from.
+    private struct Filter {
+        let patterns: IgnorePatterns
+        let folder: ImagePath
+
+        init?(_ patterns: IgnorePatterns, below folder: ImagePath) {
+            guard !patterns.isEmpty else { return nil }
+            self.patterns = patterns
+            self.folder = folder
+        }
+
+        func hides(_ path: ImagePath) -> Bool {
+            patterns.isIgnored(path.relative(to: folder))
+        }
+
+        /// Whether something below a folder that is left out may not be.
+        func mayShow(below path: ImagePath) -> Bool {
+            patterns.mayContainIncluded(path.relative(to: folder))
+        }
+    }
+
+    private func filters(
+        below folder: ImagePath, of source: Source, only selected: IgnorePatterns = .none
+    ) -> [Filter] {
+        [
+            Filter(source.ignored, below: .root), Filter(options.excluded, below: folder),
+            Filter(selected, below: folder),
+        ].compactMap { $0 }
+    }
+
+    /// Merges what is in a source folder into the destination.
+    ///
+    /// - Parameter selected: leaves out what is not to be copied besides what is ignored and excluded.
+    mutating func copyContents(
+        of folder: ImagePath, from source: Source, only selected: IgnorePatterns = .none
+    ) throws {
+        let frame = Frame(
+            source: folder, target: try directoryDestination(), children: try source.children(of: folder), pending: nil)
+        try copy([frame], from: source, filters(below: folder, of: source, only: selected))
+    }
+
+    /// Copies the last of `nodes`, with all below it; the others are the folders that lead to it from `folder`.
+    mutating func copy(_ nodes: [UnionTree.Node], below folder: ImagePath, from source: Source) throws {
         let base = try directoryDestination()
-        var stack = [Frame(source: folder, target: base, children: try source.children(of: folder), pending: nil)]
-        while let child = stack[stack.count - 1].children.popLast() {
-            try visit(child, below: folder, from: source, stack: &stack)
-            while let top = stack.last, top.children.isEmpty, stack.count > 1 { stack.removeLast() }
+        var stack = [Frame(source: folder, target: base, children: [], pending: nil)]
+        for node in nodes.dropLast() {
+            let path = ImagePath(trusting: node.path)
+            stack.append(
+                Frame(source: path, target: base.appending(path.relative(to: folder)), children: [], pending: node))
+        }
+        stack[stack.count - 1].children = nodes.suffix(1)
+        try copy(stack, from: source, filters(below: folder, of: source))
+    }
+
+    /// Copies the children of the frames, the last frame's first. An explicit stack: depth is the source's choice.
+    private mutating func copy(_ frames: [Frame], from source: Source, _ filters: [Filter]) throws {
+        var stack = frames
+        while let top = stack.indices.last {
+            guard let child = stack[top].children.popLast() else {
+                stack.removeLast()
+                continue
+            }
+            try visit(child, from: source, filters, stack: &stack)
         }
     }
 
     private mutating func visit(
-        _ node: UnionTree.Node, below folder: ImagePath, from source: Source, stack: inout [Frame]
+        _ node: UnionTree.Node, from source: Source, _ filters: [Filter], stack: inout [Frame]
     ) throws {
         let path = ImagePath(trusting: node.path)
         let target = stack[stack.count - 1].target.appending(path.name)
-        let relative = path.relative(to: folder)
-        let isIgnored = source.ignored.isIgnored(path.bytes) || options.excluded.isIgnored(relative)
-        if isIgnored {
-            guard node.status.kind == .directory,
-                source.ignored.isIgnored(path.bytes) == false || source.ignored.mayContainIncluded(path.bytes),
-                options.excluded.isIgnored(relative) == false || options.excluded.mayContainIncluded(relative)
-            else { return }
-        } else {
+        var isHidden = false
+        for filter in filters where filter.hides(path) {
+            guard node.status.kind == .directory, filter.mayShow(below: path) else { return }
+            isHidden = true
+        }
+        if !isHidden {
             for index in stack.indices {
                 guard let pending = stack[index].pending else { continue }
                 try place(pending, from: source, at: stack[index].target)
@@ -167,13 +234,14 @@ struct CopyOperation {
         guard node.status.kind == .directory else { return }
         let children = try source.children(of: path)
         if !children.isEmpty {
-            stack.append(Frame(source: path, target: target, children: children, pending: isIgnored ? node : nil))
+            stack.append(Frame(source: path, target: target, children: children, pending: isHidden ? node : nil))
         }
     }
 
     /// Plans one entry at a resolved path, as its source is and the options say.
     private mutating func place(_ node: UnionTree.Node, from source: Source, at target: ImagePath) throws {
         switch (node.status.kind, try plan.occupant(of: target)) {
+        case (.directory, .symlink) where !options.followsSymlinks: break
         case (.directory, .other), (.directory, .symlink):
             throw BuildError("the directory '\(printable(node.path))' cannot replace the file '\(target.absolute)'")
         case (let kind, .directory) where kind != .directory:

@@ -67,5 +67,11 @@ struct ImagePath: Hashable, Sendable {
     }
 
     /// `/usr/bin/env`, for configs; names that are not UTF-8 cannot stand there and are repaired.
-    var absolute: String { "/" + String(decoding: bytes, as: UTF8.self) }
+    var absolute: String { "/" + text }
+
+    /// As `absolute`, without the slash before it; empty for the root.
+    var text: String { String(decoding: bytes, as: UTF8.self) }
+
+    /// A path in a context as messages show it: the context itself is `.`.
+    var relativeText: String { isRoot ? "." : text }
 }

@@ -41,8 +41,12 @@ struct LayerPlan {
     private(set) var planned: [ImagePath: Planned] = [:]
     /// Folders that exist only in the plan: nothing below them can exist either.
     private var fresh: Set<ImagePath> = []
+    /// Folders of the plan that hide what lies below them: first a file took a folder's place, then a folder the file's.
+    private var opaque: Set<ImagePath> = []
     /// How folders are made that nobody describes.
-    private let implied: ImpliedDirectories
+    var implied: ImpliedDirectories
+    /// Whether symlinks of the image lead on, or give way to folders and files as with `--link`.
+    private let followsSymlinks: Bool
 
     /// Owner and mode of folders that a destination needs and the image does not have.
     struct ImpliedDirectories {
@@ -52,9 +56,10 @@ struct LayerPlan {
         var modified: Timestamp
     }
 
-    init(on below: UnionTree, implied: ImpliedDirectories) {
+    init(on below: UnionTree, implied: ImpliedDirectories, followsSymlinks: Bool = true) {
         self.below = below
         self.implied = implied
+        self.followsSymlinks = followsSymlinks
     }
 
     var isEmpty: Bool { planned.isEmpty }
@@ -99,7 +104,7 @@ struct LayerPlan {
             }
             let next = resolved.appending(component)
             switch try occupant(of: next) {
-            case .symlink(let target) where followLast || !pending.isEmpty:
+            case .symlink(let target) where followsSymlinks && (followLast || !pending.isEmpty):
                 followed += 1
                 guard followed <= LayerPlan.symlinkLimit else {
                     throw BuildError("'\(path.absolute)' leads through more than \(LayerPlan.symlinkLimit) symlinks")
@@ -122,11 +127,19 @@ struct LayerPlan {
         let path = ImagePath(trusting: entry.path)
         try addAncestors(of: path)
         if entry.kind == .directory {
-            if planned[path] == nil, try occupant(of: path) == .nothing { fresh.insert(path) }
+            try occupyByDirectory(path)
         } else if fresh.remove(path) != nil {
             fresh = fresh.filter { !$0.bytes.starts(with: path.bytes + [UInt8(ascii: "/")]) }
+            opaque.remove(path)
         }
         planned[path] = Planned(entry: entry, content: content, link: link)
+    }
+
+    /// Notes whether a folder that is planned now shows what lies below it.
+    private mutating func occupyByDirectory(_ path: ImagePath) throws {
+        guard try occupant(of: path) != .directory else { return }
+        fresh.insert(path)
+        if planned[path] != nil, try below.node(at: path.bytes)?.status.kind == .directory { opaque.insert(path) }
     }
 
     /// Plans an entry as unpackers lay it down: whatever has its name gives way, but a folder to a folder.
@@ -159,7 +172,8 @@ struct LayerPlan {
         if !fresh.contains(path.parent), let node = try below.node(at: path.bytes), node.status.kind == .directory {
             planned[path] = Planned(
                 entry: LayerEntry(
-                    path: path.bytes, kind: .directory, permissions: node.status.permissions, uid: node.status.uid, gid: node.status.gid,
+                    path: path.bytes, kind: .directory, permissions: node.status.permissions, uid: node.status.uid,
+                    gid: node.status.gid,
                     modified: node.status.modified, attributes: try below.attributes(node)),
                 content: .none)
             return
@@ -177,7 +191,8 @@ struct LayerPlan {
     /// The plan in the order in which layers hold it, further names of one file turned into hard links to its first.
     func ordered() -> [Planned] {
         var first: [LinkKey: [UInt8]] = [:]
-        return planned.values.sorted { $0.entry.precedes($1.entry) }.map { item in
+        let markers = opaque.map { Planned(entry: LayerEntry(path: $0.bytes, kind: .opaqueMarker), content: .none) }
+        return (planned.values + markers).sorted { $0.entry.precedes($1.entry) }.map { item in
             guard let link = item.link else { return item }
             guard let target = first[link] else {
                 first[link] = item.entry.path
@@ -197,7 +212,7 @@ struct LayerPlan {
             let path = ImagePath(trusting: item.entry.path)
             guard !fresh.contains(path), let node = try below.node(at: path.bytes), node.status.kind == .directory,
                 node.status.permissions == item.entry.permissions, node.status.uid == item.entry.uid,
-                node.status.gid == item.entry.gid
+                node.status.gid == item.entry.gid, try below.attributes(node) == item.entry.attributes
             else { return true }
         }
         return false

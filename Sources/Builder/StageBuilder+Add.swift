@@ -6,9 +6,9 @@ extension StageBuilder {
     mutating func perform(_ add: AddInstruction, _ instruction: Instruction) async throws {
         var operation = try await operation(add.sources, to: add.destination, add.options)
         if add.unpack != false { operation.spool = try ArchiveSpool(in: tools.scratch) }
-        try await copyPaths(add.sources, from: surroundings.context.source, with: &operation)
+        operation = try await copyPaths(add.sources, from: surroundings.context.source, with: operation)
         try copyHeredocs(add.sources, with: &operation)
         try await commit(
-            operation.plan, createdBy: historyText(instruction, add.options, from: nil, add.sources, add.destination))
+            operation.plan, createdBy: historyText(instruction, add.options, add.sources, add.destination))
     }
 }

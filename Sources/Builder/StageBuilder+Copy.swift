@@ -8,27 +8,35 @@ extension StageBuilder {
     mutating func perform(_ copy: CopyInstruction, _ instruction: Instruction) async throws {
         let source = try await self.source(of: copy)
         var operation = try await operation(
-            copy.sources, to: copy.destination, copy.options)
-        try await copyPaths(copy.sources, from: source, with: &operation)
+            copy.sources, to: copy.destination, copy.options, keepsParents: copy.parents)
+        operation = try await copyPaths(copy.sources, from: source, with: operation, keepsParents: copy.parents)
         // Docker copies what is written out in the Dockerfile after everything else.
         try copyHeredocs(copy.sources, with: &operation)
         try await commit(
             operation.plan,
-            createdBy: historyText(instruction, copy.options, from: copy.from, copy.sources, copy.destination))
+            createdBy: historyText(
+                instruction, copy.options, from: copy.from, keepsParents: copy.parents, copy.sources, copy.destination))
     }
 
+    /// The operation with all sources planned that are paths.
     func copyPaths(
-        _ sources: [FileSource], from source: CopyOperation.Source, with operation: inout CopyOperation
-    ) async throws {
-        for case .path(let word) in sources {
-            let pattern = try WildcardPattern(parsing: word)
-            operation = try await tools.pool.run { [operation] () throws(any Error) in
-                var operation = operation
-                do { try operation.copy(pattern, from: source) } catch {
+        _ sources: [FileSource], from source: CopyOperation.Source, with operation: CopyOperation,
+        keepsParents: Bool = false
+    ) async throws -> CopyOperation {
+        try await tools.pool.run { () throws(any Error) in
+            var operation = operation
+            for case .path(let word) in sources {
+                do {
+                    if keepsParents {
+                        try operation.copyWithParents(word, from: source)
+                    } else {
+                        try operation.copy(word, from: source)
+                    }
+                } catch {
                     throw BuildError(error, doing: "'\(word.text)' cannot be copied").at(word.range)
                 }
-                return operation
             }
+            return operation
         }
     }
 
@@ -40,9 +48,10 @@ extension StageBuilder {
 
     /// A copy to a destination with the options of COPY and ADD.
     func operation(
-        _ sources: [FileSource], to destination: Word, _ options: FileOptions
+        _ sources: [FileSource], to destination: Word, _ options: FileOptions, keepsParents: Bool = false
     ) async throws -> CopyOperation {
-        let target = CopyOperation.Destination(destination.text, workingDirectory: draft.workingDirectory)
+        let target = CopyOperation.Destination(
+            destination.text, workingDirectory: draft.workingDirectory, isDirectory: keepsParents)
         // Documented; BuildKit's code would let the last source win.
         guard sources.count == 1 || target.isDirectory else {
             throw BuildError(
@@ -61,16 +70,19 @@ extension StageBuilder {
             }
         }
         return CopyOperation(
-            // With --link nothing of what lies below is looked at.
-            on: options.link ? UnionTree(layers: []) : try await files.names(of: draft.layers), destination: target,
-            options: .init(owner: owner, mode: try options.mode(), excluded: try IgnorePatterns(excluding: options.excludes)),
+            on: try await files.names(of: draft.layers), destination: target,
+            options: .init(
+                owner: owner, mode: try options.mode(), excluded: try IgnorePatterns(excluding: options.excludes),
+                followsSymlinks: !options.link),
             time: surroundings.time.created)
     }
 
     /// The tree that COPY reads.
     private func source(of copy: CopyInstruction) async throws -> CopyOperation.Source {
         guard let from = copy.from else { return surroundings.context.source }
-        func stage(_ files: any StageFiles, _ layers: [StoredLayer], _ name: String) async throws -> CopyOperation.Source {
+        func stage(_ files: any StageFiles, _ layers: [StoredLayer], _ name: String) async throws
+            -> CopyOperation.Source
+        {
             CopyOperation.Source(
                 tree: try await files.contents(of: layers), ignored: IgnorePatterns.none, keepsOwners: true, name: name)
         }
@@ -95,13 +107,15 @@ extension StageBuilder {
     }
 
     func historyText(
-        _ instruction: Instruction, _ options: FileOptions, from: Word?, _ sources: [FileSource], _ destination: Word
+        _ instruction: Instruction, _ options: FileOptions, from: Word? = nil, keepsParents: Bool = false,
+        _ sources: [FileSource], _ destination: Word
     ) -> String {
         var words = [instruction.name]
         if let from { words.append("--from=\(from.text)") }
         if let chown = options.chown { words.append("--chown=\(chown.text)") }
         if let chmod = options.chmod { words.append("--chmod=\(chmod.text)") }
         if options.link { words.append("--link") }
+        if keepsParents { words.append("--parents") }
         words += options.excludes.map { "--exclude=\($0.text)" }
         words += sources.map { source in
             switch source {

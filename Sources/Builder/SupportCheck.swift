@@ -6,7 +6,6 @@ enum SupportCheck {
         switch instruction.kind {
         case .run(let run): try check(run, instruction)
         case .copy(let copy):
-            if copy.parents { throw unsupported("COPY --parents", at: instruction.range) }
             for case .path(let word) in copy.sources where isRemote(word.text) {
                 throw DockerfileError("COPY takes files, not URLs", at: word.range, hint: "ADD fetches URLs")
             }
