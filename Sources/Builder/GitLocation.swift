@@ -114,9 +114,13 @@ package struct GitLocation: Sendable, Hashable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// The context without user information, for messages.
+    /// The context without user information, whatever its scheme, for messages.
     static func redacted(_ context: String) -> String {
-        separateUser(context).0
+        guard let scheme = context.scheme else { return context }
+        let start = context.index(context.startIndex, offsetBy: scheme.count + 3)
+        let end = context[start...].firstIndex(of: "/") ?? context.endIndex
+        guard let at = context[start..<end].lastIndex(of: "@") else { return context }
+        return String(context[..<start] + context[context.index(after: at)...])
     }
 
     /// `host[:port]` of an http address.
