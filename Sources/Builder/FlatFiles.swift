@@ -11,13 +11,13 @@ final class FlatFiles: StageFiles {
     /// Whether a RUN is allowed (`chroot`), or only files are wanted (`none`).
     private let runs: Bool
     private let state: Mutex<State>
+    /// Layers on top of those that are laid into the tree, and lower ones, too.
+    private let written = WrittenLayers()
 
     private struct State {
         var root: Directory?
         /// The layers that are laid into the tree, lowest first.
         var applied: [Digest] = []
-        /// Layers on top of those that were written here and not laid out.
-        var written: [Digest: LayerIndex] = [:]
     }
 
     init(_ tools: BuildTools, runs: Bool) {
@@ -27,15 +27,15 @@ final class FlatFiles: StageFiles {
     }
 
     func remember(_ layer: StoredLayer, entries: [LayerEntry]) {
-        state.withLock { $0.written[layer.layer.diffID] = LayerIndex(entries) }
+        written.remember(layer, entries: entries)
     }
 
     func names(of layers: [StoredLayer]) async throws -> UnionTree {
-        let (applied, written) = state.withLock { ($0.applied.count, $0.written) }
+        let applied = state.withLock { $0.applied.count }
         // What was written last need not be laid out to be looked at.
-        let indexed = layers.dropFirst(applied).reversed().prefix { written[$0.layer.diffID] != nil }
+        let indexed = layers.dropFirst(applied).reversed().prefix { written.contains($0) }
         let root = try await lay(Array(layers.dropLast(indexed.count)))
-        return UnionTree(layers: indexed.compactMap { written[$0.layer.diffID].map { .entries($0) } } + [.plain(root)])
+        return UnionTree(layers: indexed.compactMap { written.index(of: $0).map { .entries($0) } } + [.plain(root)])
     }
 
     func contents(of layers: [StoredLayer]) async throws -> UnionTree {

@@ -10,50 +10,60 @@ import SystemPackage
 /// The overlay itself is mounted by the sandbox in the command's own mount namespace: the builder mounts nothing.
 final class OverlayFiles: StageFiles {
     private let tools: BuildTools
-    private let written = Mutex<[Digest: LayerIndex]>([:])
+    private let written = WrittenLayers()
+    /// What repairs the implied folders of a stack, by its layers; `nil` for a stack without any.
+    private let repairs = Mutex<[[Digest]: Directory?]>([:])
 
     init(_ tools: BuildTools) {
         self.tools = tools
     }
 
     func remember(_ layer: StoredLayer, entries: [LayerEntry]) {
-        written.withLock { $0[layer.layer.diffID] = LayerIndex(entries) }
+        written.remember(layer, entries: entries)
     }
 
     func names(of layers: [StoredLayer]) async throws -> UnionTree {
-        let indexes = written.withLock { $0 }
         // What was written last need not be laid out to be looked at.
         let indexed = layers.reversed().prefix { stored in
-            indexes[stored.layer.diffID] != nil && !tools.trees.contains(stored.layer.diffID)
+            written.contains(stored) && !tools.trees.contains(stored.layer.diffID)
         }
         let lower = Array(layers.dropLast(indexed.count))
-        try await tools.unpack(lower)
         return UnionTree(
-            layers: indexed.compactMap { indexes[$0.layer.diffID].map { .entries($0) } }
-                + (try tools.trees.stack(lower).reversed().map { .overlay($0.root) }))
+            layers: indexed.compactMap { written.index(of: $0).map { .entries($0) } }
+                + (try await stack(lower).map { .overlay($0) }))
     }
 
     func contents(of layers: [StoredLayer]) async throws -> UnionTree {
+        return UnionTree(layers: try await stack(layers).map { .overlay($0) })
+    }
+
+    /// The unpacked trees, the topmost first, all folders with the owner and mode that the image gives them.
+    private func stack(_ layers: [StoredLayer]) async throws -> [Directory] {
         try await tools.unpack(layers)
-        return UnionTree(layers: try tools.trees.stack(layers).reversed().map { .overlay($0.root) })
+        let key = layers.map(\.layer.diffID)
+        let known = repairs.withLock { $0[key] }
+        let (roots, repaired) = try await tools.pool.run { [tools] () throws(any Error) -> ([Directory], Directory?) in
+            let trees = try tools.trees.stack(layers)
+            return (trees.reversed().map(\.root), try known ?? ImpliedDirectories.repair(trees, in: tools.scratch))
+        }
+        repairs.withLock { $0[key] = .some(repaired) }
+        return (repaired.map { [$0] } ?? []) + roots
     }
 
     func run(_ command: Command, on layers: [StoredLayer]) async throws -> RunResult {
-        try await tools.unpack(layers)
-        let trees = try tools.trees.stack(layers)
-        return try await tools.pool.run { [tools] () throws(any Error) in try Self.run(command, on: trees, with: tools) }
+        let lower = try await stack(layers)
+        return try await tools.pool.run { [tools] () throws(any Error) in try Self.run(command, on: lower, with: tools) }
     }
 
-    private static func run(_ command: Command, on trees: [TreeStore.Tree], with tools: BuildTools) throws -> RunResult {
+    /// - Parameter lower: the topmost first.
+    private static func run(_ command: Command, on lower: [Directory], with tools: BuildTools) throws -> RunResult {
         let folder = try tools.scratch.makeFolder("run")
-        var lower = trees.map(\.root)
-        if let repaired = try ImpliedDirectories.repair(trees, in: tools.scratch) { lower.append(repaired) }
         let root = RootFileSystem.overlay(
-            layers: lower.reversed().map(\.path), upper: folder.path.appending("root"), work: folder.path.appending("work"))
+            layers: lower.map(\.path), upper: folder.path.appending("root"), work: folder.path.appending("work"))
         let outcome = try tools.run(command, in: root)
         guard outcome.status.isSuccess else { return RunResult(status: outcome.status, layer: nil) }
         let upper = try folder.openDirectory("root", .noSymlinks)
-        let below = UnionTree(layers: lower.reversed().map { .overlay($0) })
+        let below = UnionTree(layers: lower.map { .overlay($0) })
         let changes = try OverlayChanges.read(upper: upper, lower: below, ignoring: [], cancellation: tools.cancellation)
         guard !changes.isEmpty else { return RunResult(status: outcome.status, layer: nil) }
         let layer = try tools.maker.make { writer in try writer.add(changes, from: upper) }
