@@ -28,17 +28,24 @@ struct CreationTime: Sendable {
     static func newest(in folder: Directory, ignoring ignored: IgnorePatterns) throws(SystemError) -> Timestamp {
         var newest = Timestamp(seconds: 0)
         // Paths, not open folders: a wide tree has more folders than a process has descriptors.
-        var pending: [FilePath] = ["."]
+        var pending = [ImagePath.root]
         while let path = pending.popLast() {
+            let bytes = path.isRoot ? [UInt8(ascii: ".")] : path.bytes
             // What cannot be read cannot be copied either; COPY says so if it is asked for it.
-            guard let open = try? folder.openDirectory(path, .noSymlinks) else { continue }
-            for name in try open.names() {
-                guard let status = try open.statusIfPresent(of: name) else { continue }
-                let below = path == "." ? name : path.appending(name.components)
-                let bytes = below.bytes
-                if status.kind == .directory {
-                    if !ignored.isIgnored(bytes) || ignored.mayContainIncluded(bytes) { pending.append(below) }
-                } else if !ignored.isIgnored(bytes) {
+            guard let open = try? folder.openDirectory(FilePath(bytes: bytes), .noSymlinks) else { continue }
+            for name in try open.sortedNames() {
+                guard let status = try open.statusIfPresent(ofName: name.bytes) else { continue }
+                let isDirectory = status.kind == .directory
+                // A path is only made where it is looked at.
+                guard isDirectory || !ignored.isEmpty else {
+                    newest = max(newest, status.modified)
+                    continue
+                }
+                let below = path.appending(name.bytes)
+                let isIgnored = ignored.isIgnored(below.bytes)
+                if isDirectory {
+                    if !isIgnored || ignored.mayContainIncluded(below.bytes) { pending.append(below) }
+                } else if !isIgnored {
                     newest = max(newest, status.modified)
                 }
             }

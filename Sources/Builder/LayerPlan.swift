@@ -190,19 +190,22 @@ struct LayerPlan {
 
     /// The plan in the order in which layers hold it, further names of one file turned into hard links to its first.
     func ordered() -> [Planned] {
-        var first: [LinkKey: [UInt8]] = [:]
-        let markers = opaque.map { Planned(entry: LayerEntry(path: $0.bytes, kind: .opaqueMarker), content: .none) }
-        return (planned.values + markers).sorted { $0.entry.precedes($1.entry) }.map { item in
-            guard let link = item.link else { return item }
-            guard let target = first[link] else {
-                first[link] = item.entry.path
-                return item
-            }
-            var item = item
-            item.entry.kind = .hardLink(target: target)
-            item.content = .none
-            return item
+        let markers = opaque.map {
+            Planned(entry: LayerEntry(path: $0.bytes, kind: .opaqueMarker), content: .none)
         }
+        var items = planned.values + markers
+        items.sort { $0.entry.precedes($1.entry) }
+        var first: [LinkKey: [UInt8]] = [:]
+        for index in items.indices {
+            guard let link = items[index].link else { continue }
+            if let target = first[link] {
+                items[index].entry.kind = .hardLink(target: target)
+                items[index].content = .none
+            } else {
+                first[link] = items[index].entry.path
+            }
+        }
+        return items
     }
 
     /// Whether the plan changes anything: folders that exist already, named as they are, do not.

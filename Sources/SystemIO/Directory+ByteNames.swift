@@ -96,7 +96,10 @@ extension Directory {
 
     /// As `attributes(of:)`; the empty name is the folder itself.
     package func attributes(ofName name: [UInt8]) throws(SystemError) -> [ExtendedAttribute] {
-        try attributes(of: name.isEmpty ? "." : FilePath(bytes: name))
+        // Most files have none, and most trees have many files.
+        let path = Array("/proc/self/fd/\(descriptor.raw)/".utf8) + (name.isEmpty ? [UInt8(ascii: ".")] : name)
+        if path.withCName({ imgbuild_llistxattr($0, nil, 0) }) == 0 { return [] }
+        return try attributes(of: name.isEmpty ? "." : FilePath(bytes: name))
     }
 
     /// As `setAttribute(_:on:)`; the empty name is the folder itself.
