@@ -42,10 +42,12 @@ package struct BuildError: Error, Sendable {
     }
 
     private static func hint(for cause: any Error) -> String? {
+        if let hint = (cause as? RegistryError)?.hint { return hint }
         let system: SystemError? =
             switch cause {
             case let error as SystemError: error
             case LayerError.system(let error): error
+            case let error as RegistryError: if case .file(let error) = error.kind { error } else { nil }
             default: nil
             }
         return switch system?.errno {

@@ -43,6 +43,10 @@ struct BuildPlan: Sendable {
         _ dockerfile: Dockerfile, _ request: BuildRequest, registries: Registries, pool: BlockingPool
     ) async throws -> BuildPlan {
         var graph = try StageGraph(dockerfile, target: request.target, arguments: arguments(request))
+        // Before a registry is asked for anything; what bases' triggers add is checked when they are known.
+        for index in graph.order {
+            for instruction in graph.nodes[index]?.stage.instructions ?? [] { try SupportCheck.check(instruction) }
+        }
         let resolver = ImageResolver(request: request, registries: registries, pool: pool)
         var bases: [Int: StagePlan.Base] = [:]
         var triggers: [Int: [Instruction]] = [:]

@@ -43,7 +43,13 @@ package final class StateDirectory: Sendable {
             do throws(SystemError) {
                 try work.makeDirectory(name, mode: 0o700)
             } catch where error.errno == .fileExists { continue }
-            let folder = try work.openDirectory(name, .noSymlinks)
+            let folder: Directory
+            do throws(SystemError) {
+                folder = try work.openDirectory(name, .noSymlinks)
+            } catch where error.errno == .noSuchFileOrDirectory {
+                // Nobody's lock was on it yet: a build that started meanwhile took it for a dead one's.
+                continue
+            }
             guard flock(folder.descriptor.raw, LOCK_EX | LOCK_NB) == 0 else { continue }
             // A cleaner may have removed it before the lock was held.
             guard try work.statusIfPresent(of: name)?.inode == folder.descriptor.status().inode else { continue }

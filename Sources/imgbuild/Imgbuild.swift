@@ -21,6 +21,12 @@ struct Imgbuild: AsyncParsableCommand {
 
     @OptionGroup var options: BuildOptions
 
+    /// The process begins here, on its first thread. `run` is called on one of many.
+    @MainActor static func main() async {
+        Interruption.blockSignals()
+        await main(nil)
+    }
+
     func run() async throws {
         // Files that git checks out get the usual modes, whatever this process was started with.
         umask(0o022)

@@ -10,15 +10,28 @@ final class Interruption: Sendable {
     private let signal = Mutex<Int32?>(nil)
     private let action = Mutex<(@Sendable () -> Void)?>(nil)
 
-    init() {
+    /// Both signals.
+    private static var set: sigset_t {
         var set = sigset_t()
         sigemptyset(&set)
         sigaddset(&set, SIGINT)
         sigaddset(&set, SIGTERM)
-        // Blocked in every thread, so that the one below alone takes them. Children get a clean mask from the spawner.
+        return set
+    }
+
+    /// Blocks the signals in this thread and in all that it starts, so that the one of `init` alone takes them.
+    ///
+    /// To be called while there is no other thread: one that does not block them would be given them, and would end the process
+    /// before anything is cleaned up. Children get a clean mask from the spawner.
+    static func blockSignals() {
+        var set = Self.set
         pthread_sigmask(SIG_BLOCK, &set, nil)
-        BlockingPool.detach { [self, set] in
-            var set = set
+    }
+
+    /// `blockSignals()` was called before.
+    init() {
+        BlockingPool.detach { [self] in
+            var set = Self.set
             while true {
                 var number: Int32 = 0
                 guard sigwait(&set, &number) == 0 else { continue }

@@ -20,7 +20,7 @@ struct Application {
             FROM busybox AS build
             WORKDIR /out
             COPY www www
-            RUN cp /bin/busybox . && env > seen && cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr -d "\\000" >> seen
+            RUN cp /bin/busybox . && env > seen && cat /proc/*/environ /proc/*/cmdline > all 2>/dev/null; tr -d '\\000' < all >> seen && rm all
 
             FROM scratch
             COPY --from=build /out /srv

@@ -63,11 +63,33 @@ package func eventually(within timeout: Duration = .seconds(20), _ condition: ()
     }
 }
 
-/// The command lines of all processes of this machine, arguments separated by blanks.
-package func commandLines() throws -> [String] {
-    let listed = try Program.require(["sh", "-c", "cd /proc && for p in [0-9]*; do echo $p; done"]).text
-    return listed.split(separator: "\n").compactMap { pid in
-        guard let line = try? contents(of: FilePath("/proc/\(pid)/cmdline")) else { return nil }
-        return String(decoding: line.map { $0 == 0 ? UInt8(ascii: " ") : $0 }, as: UTF8.self)
+/// The command lines of a process and all its descendants as they are now, arguments separated by blanks.
+package func commandLines(below pid: pid_t) throws -> [String] {
+    // pid (name) state parent ...; a name may hold blanks and parentheses. Processes that end meanwhile are left out.
+    let stats = try Program.run(["sh", "-c", "cat /proc/[0-9]*/stat 2>/dev/null"]).text.split(separator: "\n")
+    var children: [pid_t: [pid_t]] = [:]
+    for stat in stats {
+        guard let child = pid_t(stat.prefix { $0.isNumber }), let close = stat.lastIndex(of: ")") else { continue }
+        let words = stat[close...].split(separator: " ")
+        guard words.count > 2, let parent = pid_t(words[2]) else { continue }
+        children[parent, default: []].append(child)
+    }
+    var lines: [String] = []
+    var pending = [pid]
+    while let next = pending.popLast() {
+        pending += children[next] ?? []
+        guard let line = try? contents(of: FilePath("/proc/\(next)/cmdline")) else { continue }
+        lines.append(String(decoding: line.map { $0 == 0 ? UInt8(ascii: " ") : $0 }, as: UTF8.self))
+    }
+    return lines
+}
+
+/// Whether any process of this machine has the arguments `words` one after the other in its command line.
+package func isRunning(_ words: String...) throws -> Bool {
+    let names = try Program.require(["sh", "-c", "cd /proc && echo [0-9]*"]).text.split(separator: "\n").first ?? ""
+    let wanted = words.joined(separator: "\0")
+    return names.split(separator: " ").contains { pid in
+        guard let line = try? contents(of: FilePath("/proc/\(pid)/cmdline")) else { return false }
+        return String(decoding: line, as: UTF8.self).contains(wanted)
     }
 }
