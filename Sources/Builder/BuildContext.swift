@@ -10,6 +10,8 @@ struct BuildContext: Sendable {
     let dockerfile: SourceText
     /// What `.dockerignore` says; compiled once.
     let ignored: IgnorePatterns
+    /// The ignore file's name, for messages.
+    let ignoreFile: String
     /// The commit, for a Git context.
     let commit: String?
     let time: CreationTime
@@ -17,7 +19,8 @@ struct BuildContext: Sendable {
     /// What COPY reads without `--from`.
     var source: CopyOperation.Source {
         CopyOperation.Source(
-            tree: UnionTree(layers: [.plain(root)]), ignored: ignored, keepsOwners: false, name: "the build context")
+            tree: UnionTree(layers: [.plain(root)]), ignored: ignored, ignoreFile: ignoreFile, keepsOwners: false,
+            name: "the build context")
     }
 
     /// Fetches or opens the sources, and reads Dockerfile and ignore file. Blocks.
@@ -28,7 +31,8 @@ struct BuildContext: Sendable {
         case .git(let location, let credentials):
             report(.note("fetching \(location.url) \(location.commit ?? location.ref ?? "HEAD")"))
             let git = GitProgram(
-                environment: request.toolEnvironment, credentials: credentials, for: location, cancellation: cancellation)
+                environment: request.toolEnvironment, credentials: credentials, for: location,
+                cancellation: cancellation)
             let keeps = request.buildArguments.last { $0.name == "BUILDKIT_CONTEXT_KEEP_GIT_DIR" }
             let checkout = try GitCheckout.make(
                 location, with: git, in: scratch, keepsGitFolder: ["1", "true"].contains(keeps?.value))
@@ -50,7 +54,7 @@ struct BuildContext: Sendable {
         _ root: Directory, _ request: BuildRequest, commit: String?, time: (IgnorePatterns) throws -> Timestamp
     ) throws -> BuildContext {
         let (text, folder, name) = try readDockerfile(request.dockerfile, in: root)
-        let ignored = try readIgnoreFile(besides: name, in: folder, root: root)
+        let (ignored, ignoreFile) = try readIgnoreFile(besides: name, in: folder, root: root)
         let instant: CreationTime =
             switch request.times {
             case .now: .now()
@@ -58,7 +62,8 @@ struct BuildContext: Sendable {
             case .reproducible: CreationTime(at: try time(ignored))
             }
         return BuildContext(
-            root: root, dockerfile: try SourceText(text), ignored: ignored, commit: commit, time: instant)
+            root: root, dockerfile: try SourceText(text), ignored: ignored, ignoreFile: ignoreFile, commit: commit,
+            time: instant)
     }
 
     /// The Dockerfile with the folder it is in: below the context, else where its path leads from here.
@@ -82,40 +87,50 @@ struct BuildContext: Sendable {
             let folder = try Directory(opening: parent.isEmpty ? "." : parent)
             return (try read(folder), folder, name)
         } catch let error as SystemError where error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory {
-            let others = try root.names().filter { $0.string.lowercased().contains("dockerfile") || $0 == "Containerfile" }
+            let others = try root.names().filter {
+                $0.string.lowercased().contains("dockerfile") || $0 == "Containerfile"
+            }
             throw BuildError(
                 "there is no '\(path.printable)' in the context '\(root.path.printable)'",
-                hint: others.isEmpty ? "name it with --dockerfile" : "found \(others.map { "'\($0.printable)'" }.joined(separator: ", ")): name it with --dockerfile")
+                hint: others.isEmpty
+                    ? "name it with --dockerfile"
+                    : "found \(others.map { "'\($0.printable)'" }.joined(separator: ", ")): name it with --dockerfile")
         } catch let error as SystemError {
             throw BuildError("the Dockerfile '\(path.printable)' cannot be read: \(error)")
         }
     }
 
     /// `NAME.dockerignore` beside the Dockerfile, else `.dockerignore` at the context's root; the first replaces the second.
-    private static func readIgnoreFile(besides name: FilePath, in folder: Directory, root: Directory) throws -> IgnorePatterns {
-        let own = FilePath(name.string + ".dockerignore")
+    private static func readIgnoreFile(
+        besides name: FilePath, in folder: Directory, root: Directory
+    ) throws -> (patterns: IgnorePatterns, name: String) {
+        let own = FilePath(bytes: name.bytes + ".dockerignore".utf8)
         for (folder, name) in [(folder, own), (root, ".dockerignore" as FilePath)] {
             let text: [UInt8]
             do {
-                text = try folder.open(name, O_RDONLY | O_NONBLOCK, .inRoot).readAll(limit: IgnorePatterns.maximumLength)
-            } catch where error.errno == .noSuchFileOrDirectory {
+                text = try folder.open(name, O_RDONLY | O_NONBLOCK, .inRoot).readAll(
+                    limit: IgnorePatterns.maximumLength)
+            } catch  where error.errno == .noSuchFileOrDirectory {
                 continue
             } catch {
                 throw BuildError("'\(name.printable)' cannot be read: \(error)")
             }
-            do { return try IgnorePatterns(parsing: text) } catch {
+            do { return (try IgnorePatterns(parsing: text), name.printable) } catch {
                 throw BuildError("\(name.printable): \(error)")
             }
         }
-        return IgnorePatterns.none
+        return (IgnorePatterns.none, ".dockerignore")
     }
 
     /// The time of the commit that a folder's work tree is at; `nil` where there is none, or no git to ask.
     private static func workTreeTime(
         of path: FilePath, _ request: BuildRequest, _ cancellation: Cancellation
     ) -> Timestamp? {
-        guard let folder = try? Directory(opening: path), (try? folder.statusIfPresent(of: ".git")) != nil else { return nil }
-        let git = GitProgram(environment: request.toolEnvironment, credentials: .none, for: nil, cancellation: cancellation)
+        guard let folder = try? Directory(opening: path), (try? folder.statusIfPresent(of: ".git")) != nil else {
+            return nil
+        }
+        let git = GitProgram(
+            environment: request.toolEnvironment, credentials: .none, for: nil, cancellation: cancellation)
         return try? git.commitTime(in: folder)
     }
 }

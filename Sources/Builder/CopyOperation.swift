@@ -11,6 +11,8 @@ struct CopyOperation {
         let tree: UnionTree
         /// What `.dockerignore` hides; empty for stages and images.
         let ignored: IgnorePatterns
+        /// Where those patterns stand, for messages.
+        var ignoreFile = ".dockerignore"
         /// Files of stages and images keep their owner; those of a context belong to root.
         let keepsOwners: Bool
         /// For messages: "the build context", "stage build".

@@ -126,7 +126,7 @@ extension CopyOperation.Source {
         if let line = ignored.decidingLine(for: path.bytes) {
             return BuildError(
                 "'\(text)' is not in \(name)",
-                hint: "it is excluded by line \(line.number) of .dockerignore (\"\(line.text)\")")
+                hint: "it is excluded by line \(line.number) of \(ignoreFile) (\"\(line.text)\")")
         }
         if case .symlink? = try tree.node(at: path.bytes)?.status.kind {
             return BuildError("'\(text)' is a symlink that leads to nothing in \(name)")

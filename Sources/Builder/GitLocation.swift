@@ -74,7 +74,8 @@ package struct GitLocation: Sendable, Hashable {
     }
 
     private static func isCommit(_ text: String) -> Bool {
-        (text.utf8.count == 40 || text.utf8.count == 64) && text.utf8.allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
+        (text.utf8.count == 40 || text.utf8.count == 64)
+            && text.utf8.allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
     }
 
     /// The rules of git-check-ref-format(1) that keep a ref from being read as an option, a refspec or a pattern.
@@ -126,7 +127,8 @@ package struct GitLocation: Sendable, Hashable {
     /// `host[:port]` of an http address.
     package var host: String? {
         guard let scheme = url.scheme else { return nil }
-        return url.dropFirst(scheme.count + 3).split(separator: "/", omittingEmptySubsequences: false).first.map(String.init)
+        return url.dropFirst(scheme.count + 3).split(separator: "/", omittingEmptySubsequences: false).first.map(
+            String.init)
     }
 }
 
