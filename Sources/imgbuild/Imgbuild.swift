@@ -21,12 +21,6 @@ struct Imgbuild: AsyncParsableCommand {
 
     @OptionGroup var options: BuildOptions
 
-    /// The process begins here, on its first thread. `run` is called on one of many.
-    @MainActor static func main() async {
-        Interruption.blockSignals()
-        await main(nil)
-    }
-
     func run() async throws {
         // Files that git checks out get the usual modes, whatever this process was started with.
         umask(0o022)
@@ -34,7 +28,7 @@ struct Imgbuild: AsyncParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         let reporter = ConsoleReporter(verbosity: options.verbosity)
         let request = try options.request(environment: Environment.current)
-        let interruption = Interruption()
+        let interruption = try Interruption()
         let builder = Builder(
             request: request, cancellation: interruption.cancellation, report: { reporter.report($0) })
         let build = Task { try await builder.build() }
@@ -44,8 +38,13 @@ struct Imgbuild: AsyncParsableCommand {
             reporter.finish()
             print(image.digest)
         } catch {
+            if let code = interruption.exitCode {
+                // What failed because of that, as a killed command, is not the reason.
+                reporter.fail(BuildError("the build was interrupted"), name: "")
+                throw ExitCode(code)
+            }
             reporter.fail(error, name: request.dockerfile.printable)
-            throw ExitCode(interruption.exitCode ?? (error as? FailedBuild)?.error.exitCode ?? 1)
+            throw ExitCode((error as? FailedBuild)?.error.exitCode ?? 1)
         }
     }
 }

@@ -10,38 +10,35 @@ final class Interruption: Sendable {
     private let signal = Mutex<Int32?>(nil)
     private let action = Mutex<(@Sendable () -> Void)?>(nil)
 
-    /// Both signals.
-    private static var set: sigset_t {
-        var set = sigset_t()
-        sigemptyset(&set)
-        sigaddset(&set, SIGINT)
-        sigaddset(&set, SIGTERM)
-        return set
-    }
+    /// Where the handler writes the signal's number. Set once, before the handler is installed.
+    nonisolated(unsafe) private static var pipe: Int32 = -1
 
-    /// Blocks the signals in this thread and in all that it starts, so that the one of `init` alone takes them.
-    ///
-    /// To be called while there is no other thread: one that does not block them would be given them, and would end the process
-    /// before anything is cleaned up. Children get a clean mask from the spawner.
-    static func blockSignals() {
-        var set = Self.set
-        pthread_sigmask(SIG_BLOCK, &set, nil)
-    }
-
-    /// `blockSignals()` was called before.
-    init() {
+    /// Signals are handled and not waited for: libdispatch keeps them open in the first thread, whatever is blocked there.
+    init() throws(SystemError) {
+        var ends: [Int32] = [-1, -1]
+        guard pipe2(&ends, O_CLOEXEC) == 0 else { throw .last("pipe2") }
+        Self.pipe = ends[1]
+        let read = OwnedDescriptor(taking: ends[0])
         BlockingPool.detach { [self] in
-            var set = Self.set
+            var number: UInt8 = 0
             while true {
-                var number: Int32 = 0
-                guard sigwait(&set, &number) == 0 else { continue }
+                guard Glibc.read(read.raw, &number, 1) == 1 else { continue }
                 let isFirst = signal.withLock { signal in
-                    defer { signal = signal ?? number }
+                    defer { signal = signal ?? Int32(number) }
                     return signal == nil
                 }
-                guard isFirst else { _exit(128 + number) }
+                guard isFirst else { _exit(128 + Int32(number)) }
                 cancellation.cancel()
                 action.withLock { $0 }?()
+            }
+        }
+        // Programs that are started get the usual handling back with their exec.
+        for number in [SIGINT, SIGTERM] {
+            Glibc.signal(number) { number in
+                let saved = errno
+                var byte = UInt8(truncatingIfNeeded: number)
+                _ = write(Interruption.pipe, &byte, 1)
+                errno = saved
             }
         }
     }

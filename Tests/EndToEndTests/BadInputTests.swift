@@ -19,10 +19,15 @@ struct BadBuild: CustomTestStringConvertible, Sendable {
         BadBuild(
             name: "no Dockerfile", files: ["Dockerfile.prod": "FROM scratch\n"],
             says: ["there is no 'Dockerfile'", "hint: found 'Dockerfile.prod': name it with --dockerfile"]),
-        BadBuild(name: "an empty Dockerfile", dockerfile: "# nothing\n", says: ["the Dockerfile has no instructions", "hint: begin with FROM"]),
+        BadBuild(
+            name: "an empty Dockerfile", dockerfile: "# nothing\n",
+            says: ["the Dockerfile has no instructions", "hint: begin with FROM"]),
         BadBuild(
             name: "an unknown instruction", dockerfile: "FROM busybox\nCOPPY file /\n",
-            says: ["Dockerfile:2: unknown instruction 'COPPY'", "> 2 | COPPY file /", "    | ^^^^^", "hint: did you mean COPY?"]),
+            says: [
+                "Dockerfile:2: unknown instruction 'COPPY'", "> 2 | COPPY file /", "    | ^^^^^",
+                "hint: did you mean COPY?",
+            ]),
         BadBuild(
             name: "an unknown flag", dockerfile: "FROM busybox\n", arguments: ["--no-psuh"], status: 64,
             says: ["Unknown option '--no-psuh'"]),
@@ -30,38 +35,56 @@ struct BadBuild: CustomTestStringConvertible, Sendable {
             name: "an unknown flag of an instruction", dockerfile: "FROM busybox\nCOPY --chwon=1 file /\n",
             says: ["Dockerfile:2:", "--chwon", "hint: did you mean --chown?"]),
         BadBuild(
-            name: "a value that a flag does not take", dockerfile: "FROM busybox\n", arguments: ["--isolation", "docker"], status: 64,
+            name: "a value that a flag does not take", dockerfile: "FROM busybox\n",
+            arguments: ["--isolation", "docker"], status: 64,
             says: ["docker", "--isolation"]),
         BadBuild(
-            name: "a destination that is no reference", dockerfile: "FROM busybox\n", arguments: ["--dest", "Acme/App:1"], status: 64,
+            name: "a destination that is no reference", dockerfile: "FROM busybox\n",
+            arguments: ["--dest", "Acme/App:1"], status: 64,
             says: ["Acme/App:1"]),
         BadBuild(
             name: "a source that is not there", dockerfile: "FROM busybox\nCOPY fiel /\n",
-            says: ["Dockerfile:2: 'fiel' is not in the build context", "> 2 | COPY fiel /", "    |      ^^^^", "hint: did you mean 'file'?"]),
+            says: [
+                "Dockerfile:2: 'fiel' is not in the build context", "> 2 | COPY fiel /", "    |      ^^^^",
+                "hint: did you mean 'file'?",
+            ]),
         BadBuild(
             name: "a source that .dockerignore hides", dockerfile: "FROM scratch\nCOPY dist/ ./\n",
             files: ["dist/app": "app\n", ".dockerignore": "# outputs\n\ndist\n"],
-            says: ["Dockerfile:2: 'dist' is not in the build context", "hint: it is excluded by line 3 of .dockerignore (\"dist\")"]),
+            says: [
+                "Dockerfile:2: 'dist' is not in the build context",
+                "hint: it is excluded by line 3 of .dockerignore (\"dist\")",
+            ]),
         BadBuild(
             name: "a source outside of the context", dockerfile: "FROM scratch\nCOPY ../home /\n",
             says: ["Dockerfile:2: 'home' is not in the build context"]),
         BadBuild(
-            name: "a stage with another name", dockerfile: "FROM busybox AS build\nFROM scratch\nCOPY --from=biuld /bin/busybox /\n",
+            name: "a stage with another name",
+            dockerfile: "FROM busybox AS build\nFROM scratch\nCOPY --from=biuld /bin/busybox /\n",
             arguments: ["--build-context", "biuld=oci-layout:///nonexistent/layout"],
-            says: ["Dockerfile:3: 'biuld' is no stage", "> 3 | COPY --from=biuld", "hint: did you mean the stage 'build'?"]),
+            says: [
+                "Dockerfile:3: 'biuld' is no stage", "> 3 | COPY --from=biuld", "hint: did you mean the stage 'build'?",
+            ]),
         BadBuild(
             name: "a target that is no stage", dockerfile: "FROM busybox AS build\n", arguments: ["--target", "biuld"],
             says: ["there is no stage 'biuld' to build", "hint: did you mean build?"]),
         BadBuild(
             name: "a base that its registry does not have", dockerfile: "FROM REGISTRY/library/none:1\nRUN true\n",
-            says: ["Dockerfile:1: the base image 'REGISTRY/library/none:1' cannot be used", "MANIFEST_UNKNOWN", "404", "hint: check the tag"]),
+            says: [
+                "Dockerfile:1: the base image 'REGISTRY/library/none:1' cannot be used", "MANIFEST_UNKNOWN", "404",
+                "hint: check the tag",
+            ]),
         BadBuild(
             name: "a base of a layout without that tag", dockerfile: "FROM base\n",
             arguments: ["--build-context", "base=oci-layout://BUSYBOX:nope"],
             says: ["Dockerfile:1: the base image 'base' cannot be used", "it has no image 'nope'; it has 'latest'"]),
         BadBuild(
-            name: "a base for another platform", dockerfile: "FROM busybox\n", arguments: ["--platform", "linux/riscv64"],
-            says: ["Dockerfile:1: busybox is an image for linux/", "the build is for linux/riscv64", "hint: choose the image's platform"]),
+            name: "a base for another platform", dockerfile: "FROM busybox\n",
+            arguments: ["--platform", "linux/riscv64"],
+            says: [
+                "Dockerfile:1: busybox is an image for linux/", "the build is for linux/riscv64",
+                "hint: choose the image's platform",
+            ]),
         BadBuild(
             name: "a RUN without a way to run", dockerfile: "FROM busybox\nRUN true\n", arguments: ["--isolation=none"],
             says: ["Dockerfile:2: RUN needs a root file system", "hint: run as root"]),
@@ -73,10 +96,12 @@ struct BadBuild: CustomTestStringConvertible, Sendable {
             says: ["Dockerfile:2:", "executable '/bin/nosuch' does not exist"]),
         BadBuild(
             name: "a docker config that is not JSON", dockerfile: "FROM scratch\nCOPY file /\n",
-            files: ["file": "", "docker/config.json": "{\"auths\": {\n  oops}}"], environment: ["DOCKER_CONFIG": "CONTEXT/docker"],
+            files: ["file": "", "docker/config.json": "{\"auths\": {\n  oops}}"],
+            environment: ["DOCKER_CONFIG": "CONTEXT/docker"],
             says: ["docker/config.json"]),
         BadBuild(
-            name: "a time that is none", dockerfile: "FROM scratch\n", environment: ["SOURCE_DATE_EPOCH": "yesterday"], status: 64,
+            name: "a time that is none", dockerfile: "FROM scratch\n", environment: ["SOURCE_DATE_EPOCH": "yesterday"],
+            status: 64,
             says: ["SOURCE_DATE_EPOCH is 'yesterday'"]),
     ]
 
@@ -89,17 +114,20 @@ struct BadBuild: CustomTestStringConvertible, Sendable {
             name: "RUN --network=none", dockerfile: "FROM REGISTRY/library/busybox:1\nRUN --network=none true\n",
             says: ["Dockerfile:2: RUN --network=none is not supported yet", "> 2 | RUN --network=none", "^^^^"]),
         BadBuild(
-            name: "COPY --parents", dockerfile: "FROM REGISTRY/library/busybox:1\nCOPY --parents file /\n",
-            says: ["Dockerfile:2: COPY --parents is not supported yet", "> 2 | COPY --parents file /", "^^^^^"]),
-        BadBuild(
             name: "ADD of a URL", dockerfile: "FROM REGISTRY/library/busybox:1\nADD http://127.0.0.1:1/file /\n",
-            says: ["Dockerfile:2: ADD of a URL", "is not supported yet", "> 2 | ADD http://127.0.0.1:1/file /", "^^^^^"]),
+            says: [
+                "Dockerfile:2: ADD of a URL", "is not supported yet", "> 2 | ADD http://127.0.0.1:1/file /", "^^^^^",
+            ]),
         BadBuild(
-            name: "RUN --security=insecure", dockerfile: "FROM REGISTRY/library/busybox:1\nRUN --security=insecure true\n",
+            name: "RUN --security=insecure",
+            dockerfile: "FROM REGISTRY/library/busybox:1\nRUN --security=insecure true\n",
             says: ["Dockerfile:2: RUN --security=insecure is refused", "^^^^^"]),
         BadBuild(
             name: "COPY of a URL", dockerfile: "FROM REGISTRY/library/busybox:1\nCOPY https://example.com/file /\n",
-            says: ["Dockerfile:2: COPY takes files, not URLs", "> 2 | COPY https://example.com/file /", "hint: ADD fetches URLs"]),
+            says: [
+                "Dockerfile:2: COPY takes files, not URLs", "> 2 | COPY https://example.com/file /",
+                "hint: ADD fetches URLs",
+            ]),
     ]
 }
 
@@ -120,7 +148,10 @@ struct BadInputTests {
         for (name, text) in bad.files { try site.folder.write(text, to: "context/\(name)") }
         let tar = site.folder.appending("image.tar")
         let build = try site.build(
-            ["--insecure-registry", registry.host, "--dest", "\(registry.host)/acme/app:1", "--digest-file", site.digestFile.string]
+            [
+                "--insecure-registry", registry.host, "--dest", "\(registry.host)/acme/app:1", "--digest-file",
+                site.digestFile.string,
+            ]
                 + ["--tar-path", tar.string] + bad.arguments.map(filled),
             environment: bad.environment.mapValues(filled))
         #expect(build.status == bad.status, "\(build.log)", sourceLocation: sourceLocation)
@@ -165,8 +196,10 @@ struct BadInputTests {
         for (signal, status) in [("KILL", 137), ("TERM", 143), ("SEGV", 139)] as [(String, Int32)] {
             try expectFailure(
                 BadBuild(
-                    name: "", dockerfile: "FROM busybox\nRUN kill -\(signal) $$; sleep 10\n", arguments: [isolation.flag], status: status,
-                    says: ["Dockerfile:2: the command was killed by signal \(status - 128)"]), registry: DockerRegistry())
+                    name: "", dockerfile: "FROM busybox\nRUN kill -\(signal) $$; sleep 10\n",
+                    arguments: [isolation.flag], status: status,
+                    says: ["Dockerfile:2: the command was killed by signal \(status - 128)"]),
+                registry: DockerRegistry())
         }
     }
 
@@ -178,7 +211,10 @@ struct BadInputTests {
         let config = try site.folder.write(
             #"{"auths": {"\#(registry.host)": {"auth": "YW5uOndyb25nLXBhc3N3b3Jk"}}}"#, to: "docker/config.json")
         let build = try site.build(
-            ["--insecure-registry", registry.host, "--dest", "\(registry.host)/acme/app:1", "--digest-file", site.digestFile.string],
+            [
+                "--insecure-registry", registry.host, "--dest", "\(registry.host)/acme/app:1", "--digest-file",
+                site.digestFile.string,
+            ],
             environment: ["DOCKER_CONFIG": site.folder.appending("docker").string])
         #expect(build.status == 1)
         #expect(build.log.contains("refused the credentials from") && build.log.contains(config.string), "\(build.log)")
@@ -187,7 +223,9 @@ struct BadInputTests {
         try site.expectClean()
     }
 
-    @Test("a registry that is not there is named, for a base and for a destination", arguments: ["FROM REGISTRY/base:1\n", "FROM scratch\nCOPY file /\n"])
+    @Test(
+        "a registry that is not there is named, for a base and for a destination",
+        arguments: ["FROM REGISTRY/base:1\n", "FROM scratch\nCOPY file /\n"])
     func registryDown(_ dockerfile: String) throws {
         let host = "127.0.0.1:\(try freePort())"
         let site = try BuildSite(dockerfile.replacing("REGISTRY", with: host), files: ["file": "text\n"])
@@ -207,12 +245,16 @@ struct BadInputTests {
         let digits = layer.split(separator: ":")[1]
         // One byte in the middle; the size stays.
         try Program.require([
-            "sh", "-ec", #"f=$(find "$1" -path "*$2/data"); printf '\377\000\377' | dd of="$f" bs=1 seek=500000 conv=notrunc status=none"#,
+            "sh", "-ec",
+            #"f=$(find "$1" -path "*$2/data"); printf '\377\000\377' | dd of="$f" bs=1 seek=500000 conv=notrunc status=none"#,
             "damage", registry.storage.string, String(digits),
         ])
         let site = try BuildSite("FROM \(registry.host)/library/base:1\nRUN true\n")
         let build = try site.build(
-            ["--insecure-registry", registry.host, "--dest", "\(registry.host)/acme/app:1", "--digest-file", site.digestFile.string])
+            [
+                "--insecure-registry", registry.host, "--dest", "\(registry.host)/acme/app:1", "--digest-file",
+                site.digestFile.string,
+            ])
         #expect(build.status == 1)
         #expect(build.log.contains(layer), "\(build.log)")
         #expect(build.log.contains("digest"), "\(build.log)")
@@ -221,7 +263,9 @@ struct BadInputTests {
         try site.expectClean()
     }
 
-    @Test("a full disk is told with a hint, and the scratch is gone", .enabled(if: isRoot && !RunIsolation.possible.isEmpty), arguments: [1, 5])
+    @Test(
+        "a full disk is told with a hint, and the scratch is gone",
+        .enabled(if: isRoot && !RunIsolation.possible.isEmpty), arguments: [1, 5])
     func fullDisk(megabytes: Int) throws {
         // The base's layer has about 1 MB: one disk is full while it arrives, the other in the RUN's own files or their layer.
         let site = try BuildSite("FROM busybox\nRUN dd if=/dev/urandom of=/big bs=65536 count=200\n")
@@ -237,13 +281,16 @@ struct BadInputTests {
             exit $status
             """
         let outcome = try Program.run(
-            ["unshare", "--mount", "sh", "-c", script, "full", site.state.string, BuildSite.program.string] + site.arguments()
+            ["unshare", "--mount", "sh", "-c", script, "full", site.state.string, BuildSite.program.string]
+                + site.arguments()
                 + ["--no-push", "--dest", "app:1", "--digest-file", site.digestFile.string],
             environment: site.environment(), in: site.folder.path)
         #expect(outcome.status == 1, "\(outcome.errorText)")
         #expect(outcome.errorText.contains("No space left on device"), "\(outcome.errorText)")
         if megabytes == 1 {
-            #expect(outcome.errorText.contains("hint: free space in the state folder's file system"), "\(outcome.errorText)")
+            #expect(
+                outcome.errorText.contains("hint: free space in the state folder's file system"), "\(outcome.errorText)"
+            )
         }
         #expect(outcome.text == "", "work/ is not empty")
         #expect(!exists(site.digestFile))
@@ -287,22 +334,30 @@ struct BadRepository: CustomTestStringConvertible, Sendable {
             name: "a ref that is not there", context: "URL/acme/app.git#refs/heads/gone",
             says: ["the ref refs/heads/gone does not exist in", "acme/app.git", "hint: write it in full"]),
         BadRepository(
-            name: "a commit that is not there", context: "URL/acme/app.git#refs/heads/main#1234567890123456789012345678901234567890",
-            says: ["the commit 1234567890123456789012345678901234567890 is not in the history of refs/heads/main", "hint: it may have been replaced by a force-push"]),
+            name: "a commit that is not there",
+            context: "URL/acme/app.git#refs/heads/main#1234567890123456789012345678901234567890",
+            says: [
+                "the commit 1234567890123456789012345678901234567890 is not in the history of refs/heads/main",
+                "hint: it may have been replaced by a force-push",
+            ]),
         BadRepository(
-            name: "the commit of a deleted branch", context: "URL/acme/app.git#refs/heads/main#0000000000000000000000000000000000000000",
-            status: 64, says: ["the commit is all zeros", "a branch was deleted", "hint: filter deleted branches in the trigger"]),
+            name: "the commit of a deleted branch",
+            context: "URL/acme/app.git#refs/heads/main#0000000000000000000000000000000000000000",
+            status: 64,
+            says: ["the commit is all zeros", "a branch was deleted", "hint: filter deleted branches in the trigger"]),
         BadRepository(
             name: "a word in the place of the commit", context: "URL/acme/app.git#refs/heads/main#v1.2", status: 64,
             says: ["'v1.2' is not a commit", "URL#REF#COMMIT"]),
         BadRepository(
-            name: "an option in the place of the ref", context: "URL/acme/app.git#--upload-pack=touch /tmp/x", status: 64,
+            name: "an option in the place of the ref", context: "URL/acme/app.git#--upload-pack=touch /tmp/x",
+            status: 64,
             says: ["is not a Git ref"]),
         BadRepository(
             name: "no such repository", context: "URL/acme/none.git#refs/heads/main",
             says: ["there is no Git repository at", "acme/none.git", "hint: credentials came from GIT_TOKEN"]),
         BadRepository(
-            name: "a wrong token", context: "URL/acme/app.git#refs/heads/main", environment: ["GIT_TOKEN": "wrong-token"],
+            name: "a wrong token", context: "URL/acme/app.git#refs/heads/main",
+            environment: ["GIT_TOKEN": "wrong-token"],
             says: ["refused the credentials from GIT_TOKEN", "hint: check that they are valid"]),
         BadRepository(
             name: "no token", context: "URL/acme/app.git#refs/heads/main", environment: ["GIT_TOKEN": ""],
@@ -322,7 +377,8 @@ struct BadRepositoryTests {
         let git = try GitServer(user: ("x-access-token", "right-token"))
         _ = try git.makeRepository("acme/app.git", from: Application.standIn.lay(into: site.folder))
         let build = try site.build(
-            ["--no-push", "--digest-file", site.digestFile.string], context: bad.context.replacing("URL", with: "git://\(git.host)"),
+            ["--no-push", "--digest-file", site.digestFile.string],
+            context: bad.context.replacing("URL", with: "git://\(git.host)"),
             environment: ["GIT_PULL_METHOD": "http", "GIT_TOKEN": "right-token"].merging(bad.environment) { $1 })
         #expect(build.status == bad.status, "\(build.log)")
         for text in bad.says { #expect(build.log.contains(text), "'\(text)' is not in:\n\(build.log)") }

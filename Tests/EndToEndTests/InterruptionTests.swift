@@ -10,11 +10,16 @@ struct InterruptionTests {
     private static func seconds() -> String { "\(Int.random(in: 1_000_000...99_999_999))" }
 
     /// Starts a build and returns when its RUN sleeps, in a child of a child.
-    private func startSleeping(_ site: BuildSite, _ seconds: String, _ isolation: RunIsolation) throws -> RunningProgram {
+    private func startSleeping(_ site: BuildSite, _ seconds: String, _ isolation: RunIsolation) throws -> RunningProgram
+    {
         try site.folder.write(
-            "FROM busybox\nRUN echo first > /first\nRUN (setsid sleep \(seconds) &) ; sleep \(seconds) ; true\n", to: "context/Dockerfile")
+            "FROM busybox\nRUN echo first > /first\nRUN (setsid sleep \(seconds) &) ; sleep \(seconds) ; true\n",
+            to: "context/Dockerfile")
         let program = try site.start(
-            ["--no-push", "--dest", "app:1", "--tar-path", site.folder.appending("image.tar").string, "--digest-file", site.digestFile.string]
+            [
+                "--no-push", "--dest", "app:1", "--tar-path", site.folder.appending("image.tar").string,
+                "--digest-file", site.digestFile.string,
+            ]
                 + [isolation.flag])
         let sleeps = try eventually { try isRunning("sleep", seconds) || !program.isRunning() }
         let log = try program.errorText()
@@ -28,7 +33,9 @@ struct InterruptionTests {
         #expect(left == ["context", "home", "state", "temporary"])
     }
 
-    @Test("SIGTERM and SIGINT end the build and its command with 143 and 130, and nothing is left", arguments: RunIsolation.possible, [SIGTERM, SIGINT])
+    @Test(
+        "SIGTERM and SIGINT end the build and its command with 143 and 130, and nothing is left",
+        arguments: RunIsolation.possible, [SIGTERM, SIGINT])
     func signals(_ isolation: RunIsolation, _ signal: CInt) throws {
         let site = try BuildSite()
         let seconds = Self.seconds()
@@ -39,11 +46,14 @@ struct InterruptionTests {
         #expect(build.status == 128 + signal, "\(build.log)")
         #expect(ContinuousClock.now - start < .seconds(10))
         #expect(build.output == "")
+        #expect(build.log.hasSuffix("error: the build was interrupted\n"), "\(build.log)")
         try expectNothingMade(site, seconds)
         try site.expectClean()
     }
 
-    @Test("after a builder was killed its command is gone, and the next build succeeds and removes the scratch", arguments: RunIsolation.possible)
+    @Test(
+        "after a builder was killed its command is gone, and the next build succeeds and removes the scratch",
+        arguments: RunIsolation.possible)
     func killed(_ isolation: RunIsolation) throws {
         let site = try BuildSite()
         let seconds = Self.seconds()
@@ -58,7 +68,9 @@ struct InterruptionTests {
         try site.expectClean()
     }
 
-    @Test("two builds share a state folder at the same time, and the scratch of one survives the start of the other", arguments: RunIsolation.possible)
+    @Test(
+        "two builds share a state folder at the same time, and the scratch of one survives the start of the other",
+        arguments: RunIsolation.possible)
     func sharedState(_ isolation: RunIsolation) throws {
         let site = try BuildSite("FROM busybox\nCOPY file /file\nRUN cp /file /made\n", files: ["file": "text\n"])
         let builds = try (0..<4).map { _ in try site.start(["--no-push", isolation.flag]) }
@@ -71,7 +83,8 @@ struct InterruptionTests {
     @Test("a command that leaves a daemon behind ends with its RUN", arguments: RunIsolation.possible)
     func daemon(_ isolation: RunIsolation) throws {
         let seconds = Self.seconds()
-        let site = try BuildSite("FROM busybox\nRUN (setsid sleep \(seconds) >/dev/null 2>&1 &) ; echo left\nRUN echo after\n")
+        let site = try BuildSite(
+            "FROM busybox\nRUN (setsid sleep \(seconds) >/dev/null 2>&1 &) ; echo left\nRUN echo after\n")
         try site.require(["--no-push", isolation.flag])
         #expect(try !isRunning("sleep", seconds))
         try site.expectClean()

@@ -33,13 +33,17 @@ struct PublishingTests {
         #expect(after.contains { $0.method == "PUT" && $0.path == "/v2/acme/app/manifests/2" && $0.status == 201 })
     }
 
-    @Test("a base of the same registry is mounted across repositories, and not even downloaded if no step looks at its files")
+    @Test(
+        "a base of the same registry is mounted across repositories, and not even downloaded if no step looks at its files"
+    )
     func mountedBase() throws {
         let registry = try DockerRegistry()
         try BusyboxImage.shared().push(to: registry, as: "library/base:1")
         let layer = try #require(try Skopeo.summary(of: "docker://\(registry.host)/library/base:1")["Layers"][0].string)
         let before = try registry.requests()
-        let site = try BuildSite("FROM \(registry.host)/library/base:1\nENV KEY=value\nCOPY --link file /file\nCMD [\"/file\"]\n", files: ["file": "text\n"])
+        let site = try BuildSite(
+            "FROM \(registry.host)/library/base:1\nENV KEY=value\nCOPY --link file /file\nCMD [\"/file\"]\n",
+            files: ["file": "text\n"])
         try site.require(push("acme/app:1", to: registry))
         let requests = try registry.requests().dropFirst(before.count)
         #expect(

@@ -42,7 +42,9 @@ struct ReproducibilityTests {
         try site.folder.write("#!/bin/sh\n", to: "tree/script", mode: 0o755)
         let repository = try GitRepository(at: site.folder.appending("app.git"))
         let commit = try repository.commit(tree)
-        try site.folder.write("[core]\n\tautocrlf = true\n\tfileMode = false\n\tsymlinks = false\n[init]\n\tdefaultBranch = other\n", to: "home/.gitconfig")
+        try site.folder.write(
+            "[core]\n\tautocrlf = true\n\tfileMode = false\n\tsymlinks = false\n[init]\n\tdefaultBranch = other\n",
+            to: "home/.gitconfig")
         var digests: Set<String> = []
         for umask in ["022", "077", "000"] {
             // The umask is a process's own: a shell sets it and becomes the builder.
@@ -62,7 +64,8 @@ struct ReproducibilityTests {
             let clone = site.folder.appending(name)
             try Program.require(
                 ["git", "-c", "core.autocrlf=false", "clone", "--quiet", repository.path.string, clone.string],
-                environment: Program.environment(adding: ["GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"]))
+                environment: Program.environment(adding: ["GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"])
+            )
             try site.folder.write(".git\n", to: "\(name)/.dockerignore")
         }
         let folders = try ["one", "two"].map { try site.require(context: site.folder.appending($0).string).digest }
@@ -74,7 +77,8 @@ struct ReproducibilityTests {
         let site = try BuildSite(Self.dockerfile, files: ["text": "text\n"])
         // 2023-11-14T22:13:20Z
         try site.require(
-            ["--dest", "app:1", "--no-push", "--oci-layout-path", site.layout.string], environment: ["SOURCE_DATE_EPOCH": "1700000000"])
+            ["--dest", "app:1", "--no-push", "--oci-layout-path", site.layout.string],
+            environment: ["SOURCE_DATE_EPOCH": "1700000000"])
         let config = try Skopeo.configuration(of: "oci:\(site.layout):1")
         #expect(config["created"].string == "2023-11-14T22:13:20Z")
         let layers = try #require(try Skopeo.manifest(of: "oci:\(site.layout):1")["layers"].array)
@@ -93,7 +97,9 @@ struct ReproducibilityTests {
         #expect(try Skopeo.summary(of: "oci:\(site.layout):1")["Digest"].string != other.digest)
     }
 
-    @Test("the builder's own files stay as they are, whatever a RUN and a COPY do to the image's", arguments: RunIsolation.possible)
+    @Test(
+        "the builder's own files stay as they are, whatever a RUN and a COPY do to the image's",
+        arguments: RunIsolation.possible)
     func ownFiles(_ isolation: RunIsolation) throws {
         let site = try BuildSite(
             """
@@ -126,6 +132,9 @@ struct ReproducibilityTests {
         // Beside what was there, the site has the state folder only.
         let names = try Program.require(["ls", "-A", site.folder.path.string]).text.split(separator: "\n")
         #expect(names == ["context", "home", "state", "temporary"])
-        #expect(try Program.require(["ls", "-A", site.state.string]).text.split(separator: "\n") == ["blobs", "trees", "work"])
+        #expect(
+            try Program.require(["ls", "-A", site.state.string]).text.split(separator: "\n") == [
+                "blobs", "trees", "work",
+            ])
     }
 }
