@@ -8,18 +8,31 @@ package struct ExposeInstruction: Hashable, Sendable {
     /// The ports of an expanded instruction in order, as the image configuration names them: `80/tcp`.
     /// - Throws: at the first word that is no port, no range of ports, or names an unknown protocol.
     package func ports() throws(DockerfileError) -> [String] {
+        try check()
         var ports: [String] = []
         for word in words {
-            ports += try Self.ports(in: word)
-            guard ports.count <= Self.maximumCount else {
-                throw DockerfileError("EXPOSE names more ports than there are", at: word.range)
-            }
+            let (range, transport) = try Self.range(in: word)
+            ports += range.map { "\($0)/\(transport)" }
         }
         return ports
     }
 
+    /// Checks an expanded instruction without making the list of its ports.
+    /// - Throws: as `ports()`.
+    func check() throws(DockerfileError) {
+        var count = 0
+        for word in words {
+            count += try Self.range(in: word).ports.count
+            guard count <= Self.maximumCount else {
+                throw DockerfileError("EXPOSE names more ports than there are", at: word.range)
+            }
+        }
+    }
+
     /// `[[ip:]host:]port[-port][/protocol]`: the ports of the container.
-    private static func ports(in word: Word) throws(DockerfileError) -> [String] {
+    private static func range(
+        in word: Word
+    ) throws(DockerfileError) -> (ports: ClosedRange<Int>, transport: String) {
         func fault(_ reason: String) -> DockerfileError {
             DockerfileError(
                 "'\(word.text)' is no port: \(reason)", at: word.range, hint: "write 80, 80/udp or 8000-8010/tcp")
@@ -41,6 +54,6 @@ package struct ExposeInstruction: Hashable, Sendable {
         guard let first = numbers.first, let last = numbers.last, first <= last else {
             throw fault("the range ends before it starts")
         }
-        return (first...last).map { "\($0)/\(transport)" }
+        return (first...last, transport)
     }
 }

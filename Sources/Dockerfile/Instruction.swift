@@ -71,6 +71,8 @@ package enum CommandLine: Hashable, Sendable {
 package struct KeyValue: Hashable, Sendable {
     package var key: Word
     package var value: Word
+    /// Written as `KEY value` instead of `KEY=value`.
+    package var isLegacy = false
 }
 
 package struct ArgInstruction: Hashable, Sendable {

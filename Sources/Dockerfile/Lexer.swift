@@ -6,6 +6,8 @@ struct Lexer {
     private let fixedRange: SourceRange?
     /// The next physical line to read, counted from 0.
     private(set) var next: Int
+    /// The first empty line, counted from 1, within the continuations of the last instruction; `nil` if it has none.
+    private(set) var emptyContinuation: Int?
 
     init(source: SourceText, startingAt line: Int = 0, fixedRange: SourceRange? = nil) {
         self.source = source
@@ -15,6 +17,7 @@ struct Lexer {
 
     /// The next instruction, or `nil` at the end of the text.
     mutating func nextInstruction() -> LogicalLine? {
+        emptyContinuation = nil
         while next < source.lineCount {
             let index = next
             next += 1
@@ -41,7 +44,11 @@ struct Lexer {
             let line = source.trimmedLine(index)
             let content = withoutLeadingBlanks(line)
             // Comments and empty lines inside a continued instruction vanish and do not end it.
-            if content.isEmpty || isComment(content) { continue }
+            if content.isEmpty {
+                emptyContinuation = emptyContinuation ?? index + 1
+                continue
+            }
+            if isComment(content) { continue }
             guard append(line, of: index, to: &logical) else { return }
         }
     }

@@ -10,6 +10,7 @@ extension Parser {
                 "an image, or an image, AS and a name are needed", hint: "write FROM <image> [AS <name>]")
         }
         var name: String?
+        var alias: Stage.Alias?
         if words.count == 3 {
             guard words[1].text.uppercased() == "AS" else {
                 throw DockerfileError(
@@ -17,10 +18,11 @@ extension Parser {
                     hint: "write FROM <image> AS <name>")
             }
             name = try Self.stageName(words[2])
+            alias = Stage.Alias(keyword: words[1], name: words[2])
         }
         return Stage(
-            index: index, name: name, base: words[0], platform: platform, instructions: [], range: statement.range,
-            original: statement.original)
+            index: index, name: name, alias: alias, base: words[0], platform: platform, instructions: [],
+            range: statement.range, original: statement.original)
     }
 
     /// A letter, then letters, digits, `-`, `_` and `.`, put into lower case.

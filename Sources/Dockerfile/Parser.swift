@@ -4,36 +4,46 @@
 struct Parser {
     var lexer: Lexer
 
-    static func parse(_ source: SourceText) throws(DockerfileError) -> (ParserDirectives, [ArgInstruction], [Stage]) {
-        let directives = try ParserDirectives(source)
+    /// The lines that a Dockerfile is made of, in order.
+    struct Result {
+        var directives: ParserDirectives
+        var globalInstructions: [Instruction] = []
+        var stages: [Stage] = []
+        var emptyContinuations: [Int: Int] = [:]
+    }
+
+    static func parse(_ source: SourceText) throws(DockerfileError) -> Result {
+        var result = Result(directives: try ParserDirectives(source))
+        let directives = result.directives
         var parser = Parser(lexer: Lexer(source: source, startingAt: directives.lineCount))
         parser.lexer.escape = directives.escapeByte
-        var globalArguments: [ArgInstruction] = []
-        var stages: [Stage] = []
         while let line = parser.lexer.nextInstruction() {
             let statement = Statement(line, escape: directives.escapeByte)
+            if let empty = parser.lexer.emptyContinuation {
+                result.emptyContinuations[statement.keywordRange.start.line] = empty
+            }
             if statement.keyword == "FROM" {
-                stages.append(try parser.stage(statement, index: stages.count))
+                result.stages.append(try parser.stage(statement, index: result.stages.count))
                 continue
             }
             let instruction = try parser.instruction(statement)
-            if stages.isEmpty {
-                guard case .arg(let argument) = instruction.kind else {
+            if result.stages.isEmpty {
+                guard case .arg = instruction.kind else {
                     throw DockerfileError(
                         "\(statement.keyword) stands before the first FROM", at: statement.keywordRange,
                         hint: "a Dockerfile begins with FROM; only ARG may come before it")
                 }
-                globalArguments.append(argument)
+                result.globalInstructions.append(instruction)
             } else {
-                stages[stages.count - 1].instructions.append(instruction)
+                result.stages[result.stages.count - 1].instructions.append(instruction)
             }
         }
-        guard !stages.isEmpty else {
+        guard !result.stages.isEmpty else {
             throw DockerfileError(
-                globalArguments.isEmpty ? "the Dockerfile has no instructions" : "the Dockerfile has no FROM",
+                result.globalInstructions.isEmpty ? "the Dockerfile has no instructions" : "the Dockerfile has no FROM",
                 hint: "begin with FROM <image>")
         }
-        return (directives, globalArguments, stages)
+        return result
     }
 
     /// Any instruction but FROM. Takes the heredoc bodies after it.
@@ -126,7 +136,8 @@ struct Parser {
             throw statement.fault("'\(statement.argumentText)' has no value", hint: "write key=value")
         }
         return KeyValue(
-            key: line.word(arguments.lowerBound..<blank), value: line.word(line.trimmed(blank..<arguments.upperBound)))
+            key: line.word(arguments.lowerBound..<blank), value: line.word(line.trimmed(blank..<arguments.upperBound)),
+            isLegacy: true)
     }
 
     private func arg(_ statement: Statement) throws(DockerfileError) -> ArgInstruction {

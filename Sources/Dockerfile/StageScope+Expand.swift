@@ -102,7 +102,7 @@ extension StageScope {
         for pair in pairs {
             let key = try word(pair.key)
             guard !key.text.isEmpty else { throw DockerfileError("the name before '=' is empty", at: key.range) }
-            result.append(KeyValue(key: key, value: try word(pair.value)))
+            result.append(KeyValue(key: key, value: try word(pair.value), isLegacy: pair.isLegacy))
         }
         return result
     }
@@ -131,7 +131,7 @@ extension StageScope {
             words += try expansion().result(of: word).words.map { Word($0, range: word.range) }
         }
         let expanded = ExposeInstruction(words: words)
-        _ = try expanded.ports()
+        try expanded.check()
         return expanded
     }
 }

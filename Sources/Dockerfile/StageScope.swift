@@ -27,6 +27,15 @@ package struct StageScope: Sendable {
         declaredNames = []
     }
 
+    /// The character that takes the next one literally.
+    var escape: UInt8 { global.escape }
+
+    /// Bytes of all variables.
+    var size: Int { variables.size }
+
+    /// The names of all variables that are set, in order.
+    var names: some Sequence<String> { variables.variables.lazy.map(\.name) }
+
     /// The value of a variable as an instruction would see it.
     package subscript(name: String) -> String? { variables[name] }
 

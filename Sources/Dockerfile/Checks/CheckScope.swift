@@ -1,0 +1,183 @@
+/// The state of a stage as far as the checks can know it.
+struct CheckScope {
+    /// `nil` if the variables of the first lines cannot be evaluated.
+    private(set) var scope: StageScope?
+    /// Whether all variables are known: those of the base image, too.
+    let isComplete: Bool
+    /// Whether the base, or an instruction, sets a shell.
+    private(set) var hasShell: Bool
+    /// Whether the Dockerfile itself says where the working directory is.
+    var hasWorkdir = false
+    /// ARGs without a value: empty, and yet nothing that was forgotten.
+    private(set) var declared: Set<String> = []
+    /// What ONBUILD leaves for stages on this one, as far as it matters to checks.
+    private var triggers: [Instruction] = []
+    private var fault: DockerfileError?
+
+    /// On scratch, or on an image; `nil` for one that is not known.
+    init(global: GlobalScope?, base: CheckInputs.Base?) {
+        // The builder gives each image a PATH.
+        scope = global.map {
+            StageScope(global: $0, baseEnvironment: ["PATH=/usr/local/sbin:/usr/local/bin"] + (base?.environment ?? []))
+        }
+        isComplete = base != nil
+        hasShell = base?.hasShell ?? false
+        for text in base?.triggers ?? [] { runTrigger(text) }
+    }
+
+    /// On an earlier stage: what its ONBUILDs do is done.
+    init(inheriting base: CheckScope) {
+        self = base
+        scope = base.scope.map { StageScope(inheriting: $0) }
+        declared = []
+        triggers = []
+        fault = nil
+        for trigger in base.triggers { evaluate(trigger) }
+        fault = nil
+    }
+
+    /// Bytes of its variables.
+    var size: Int { scope?.size ?? 0 }
+
+    /// The variables that are set.
+    var names: [String] { scope.map { Array($0.names) } ?? [] }
+
+    /// The error of the instruction that was evaluated, once.
+    mutating func takeFault() -> DockerfileError? {
+        defer { fault = nil }
+        return fault
+    }
+
+    /// What a word becomes, and the variables in it that nobody set.
+    struct Expanded {
+        var words: [String]
+        var text: String
+        var unset: [String]
+        var range: SourceRange
+        /// Whether a base image that is not known might make it another text.
+        var isCertain: Bool
+    }
+
+    /// Takes over what an instruction does.
+    ///
+    /// - Returns: its words that the language expands.
+    @discardableResult
+    mutating func evaluate(_ instruction: Instruction) -> [Expanded] {
+        let words = expand(instruction)
+        perform(instruction, isCertain: words.allSatisfy(\.isCertain))
+        return words
+    }
+
+    private mutating func expand(_ instruction: Instruction) -> [Expanded] {
+        guard let scope else { return [] }
+        var own: Set<String> = []
+        // A later word of one ARG sees what an earlier one sets.
+        if case .arg(let arg) = instruction.kind { own = Set(arg.arguments.map(\.name.text)) }
+        return instruction.expandedWords.compactMap { expand($0.word, quotes: $0.quotes, in: scope, own: own) }
+    }
+
+    private mutating func expand(
+        _ word: Word, quotes: WordExpansion.Quotes, in scope: StageScope, own: Set<String>
+    ) -> Expanded? {
+        let isComplete = isComplete
+        var isCertain = true
+        let escape = quotes == .kept ? UInt8.backslash : scope.escape
+        let expansion = WordExpansion(escape: escape, quotes: quotes) { name in
+            let value = scope[name]
+            if value == nil, !isComplete { isCertain = false }
+            return value
+        }
+        do {
+            let result = try expansion.result(of: word)
+            return Expanded(
+                words: result.words, text: result.text, unset: result.unset.filter { !own.contains($0) },
+                range: word.range, isCertain: isCertain)
+        } catch {
+            // ${name:?} may be content with what the base image has.
+            if isCertain { fault = fault ?? error }
+            return nil
+        }
+    }
+
+    private mutating func perform(_ instruction: Instruction, isCertain: Bool) {
+        switch instruction.kind {
+        case .shell: hasShell = true
+        case .workdir: hasWorkdir = true
+        case .onbuild(let onbuild):
+            if let trigger = try? Instruction.parse(trigger: onbuild.trigger, at: onbuild.range) {
+                keep(trigger)
+            }
+        default: break
+        }
+        guard fault == nil, var changed = scope else { return }
+        do {
+            let expanded = try changed.expanded(instruction)
+            scope = nil
+            try changed.apply(expanded)
+            if case .arg(let arg) = expanded.kind {
+                for argument in arg.arguments where changed[argument.name.text] == nil {
+                    declared.insert(argument.name.text)
+                }
+            }
+        } catch {
+            if isCertain { fault = error }
+        }
+        scope = changed
+    }
+
+    private mutating func keep(_ trigger: Instruction) {
+        switch trigger.kind {
+        case .arg, .env, .shell, .workdir: triggers.append(trigger)
+        default: break
+        }
+    }
+
+    private mutating func runTrigger(_ text: String) {
+        guard let trigger = try? Instruction.parse(trigger: text, at: SourceRange(line: 1)) else { return }
+        evaluate(trigger)
+        fault = nil
+    }
+}
+
+extension Instruction {
+    /// The words in which variables are replaced, in order; quotes are kept in heredoc bodies.
+    var expandedWords: [(word: Word, quotes: WordExpansion.Quotes)] {
+        switch kind {
+        case .add(let add):
+            Self.words(add.sources, add.destination, add.options)
+                + [add.checksum].compactMap { $0 }.map { ($0, .removed) }
+        case .copy(let copy): Self.words(copy.sources, copy.destination, copy.options)
+        case .arg(let arg):
+            arg.arguments.flatMap { [$0.name, $0.defaultValue].compactMap { $0 } }.map { ($0, .removed) }
+        case .env(let pairs), .label(let pairs): pairs.flatMap { [$0.key, $0.value] }.map { ($0, .removed) }
+        case .expose(let expose): expose.words.map { ($0, .removed) }
+        case .run(let run):
+            run.mounts.flatMap { mount in
+                mount.options.compactMap { option in
+                    option.key == .from ? nil : option.value.map { (Word($0, range: mount.range), .removed) }
+                }
+            }
+        case .stopsignal(let word), .user(let word), .workdir(let word): [(word, .removed)]
+        case .volume(let words): words.map { ($0, .removed) }
+        case .cmd, .entrypoint, .healthcheck, .maintainer, .onbuild, .shell: []
+        }
+    }
+
+    private static func words(
+        _ sources: [FileSource], _ destination: Word, _ options: FileOptions
+    ) -> [(word: Word, quotes: WordExpansion.Quotes)] {
+        var words: [(Word, WordExpansion.Quotes)] = []
+        for flag in [options.chown, options.chmod] {
+            if let flag { words.append((flag, .removed)) }
+        }
+        for source in sources {
+            switch source {
+            case .path(let word): words.append((word, .removed))
+            case .heredoc(let heredoc) where heredoc.expands:
+                words.append((Word(heredoc.contents, range: heredoc.range), .kept))
+            case .heredoc: break
+            }
+        }
+        return words + [(destination, .removed)]
+    }
+}
