@@ -62,7 +62,7 @@ let package = Package(
         .executableTarget(
             name: "imgbuild",
             dependencies: [
-                "Builder", "OCI", "SystemIO", systemPackage,
+                "Builder", "Dockerfile", "OCI", "SystemIO", systemPackage,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             cSettings: gnu, swiftSettings: strict),
@@ -71,7 +71,7 @@ let package = Package(
             name: "TestSupport", dependencies: ["SystemIO", systemPackage], path: "Tests/TestSupport",
             cSettings: gnu, swiftSettings: strict),
         tests("OCITests", ["OCI"]),
-        tests("DockerfileTests", ["Dockerfile"]),
+        tests("DockerfileTests", ["Dockerfile", "SystemIO", systemPackage]),
         tests("SystemIOTests", ["SystemIO", systemPackage]),
         tests("RegistryTests", ["Registry", "OCI", "SystemIO", systemPackage]),
         tests("LayersTests", ["Layers", "OCI", "SystemIO", systemPackage]),

@@ -67,7 +67,7 @@ struct BuildContext: Sendable {
     }
 
     /// The Dockerfile with the folder it is in: below the context, else where its path leads from here.
-    private static func readDockerfile(
+    static func readDockerfile(
         _ path: FilePath, in root: Directory
     ) throws -> (text: [UInt8], folder: Directory, name: FilePath) {
         guard let name = path.lastComponent.map({ FilePath(root: nil, [$0]) }) else {
@@ -101,7 +101,7 @@ struct BuildContext: Sendable {
     }
 
     /// `NAME.dockerignore` beside the Dockerfile, else `.dockerignore` at the context's root; the first replaces the second.
-    private static func readIgnoreFile(
+    static func readIgnoreFile(
         besides name: FilePath, in folder: Directory, root: Directory
     ) throws -> (patterns: IgnorePatterns, name: String) {
         let own = FilePath(bytes: name.bytes + ".dockerignore".utf8)

@@ -94,17 +94,21 @@ struct BuildPlan: Sendable {
         }
     }
 
-    private static func arguments(_ request: BuildRequest) -> BuildArguments {
+    /// What ARGs get: the platforms, and what the command line gives.
+    static func arguments(_ request: BuildRequest) -> BuildArguments {
+        arguments(request.buildArguments, for: request.platform)
+    }
+
+    static func arguments(_ given: [(name: String, value: String)], for target: Platform) -> BuildArguments {
         var automatic: [String: String] = [:]
-        for (prefix, platform) in [("BUILD", Platform.host), ("TARGET", request.platform)] {
+        for (prefix, platform) in [("BUILD", Platform.host), ("TARGET", target)] {
             automatic["\(prefix)PLATFORM"] = platform.description
             automatic["\(prefix)OS"] = platform.os
             automatic["\(prefix)OSVERSION"] = platform.osVersion ?? ""
             automatic["\(prefix)ARCH"] = platform.architecture
             automatic["\(prefix)VARIANT"] = platform.variant ?? ""
         }
-        let given = Dictionary(request.buildArguments.map { ($0.name, $0.value) }) { $1 }
-        return BuildArguments(given: given, automatic: automatic)
+        return BuildArguments(given: Dictionary(given.map { ($0.name, $0.value) }) { $1 }, automatic: automatic)
     }
 }
 

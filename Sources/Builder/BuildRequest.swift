@@ -30,6 +30,8 @@ package struct BuildRequest: Sendable {
     /// Relative to the context's root, or absolute.
     package var dockerfile: FilePath
     package var target: String?
+    /// Whether findings of the build checks fail the build, as they do where the Dockerfile says `check=error=true`.
+    package var failsOnFindings: Bool
     package var buildArguments: [(name: String, value: String)]
     package var labels: [(name: String, value: String)]
     package var platform: Platform
@@ -80,6 +82,7 @@ package struct BuildRequest: Sendable {
     package init(source: Source, stateDirectory: FilePath, platform: Platform, registry: RegistrySettings) {
         self.source = source
         dockerfile = "Dockerfile"
+        failsOnFindings = false
         buildArguments = []
         labels = []
         self.platform = platform

@@ -1,9 +1,9 @@
 /// One pattern of an ignore file: `*`, `?`, `[...]` within a path component, `**` across components.
 ///
 /// All ways to match are followed at once, so that a match takes at most as many steps as the product of the lengths
-/// of pattern and path.
+/// of pattern and path; for patterns of fewer than 64 tokens, which are nearly all, as many as the path is long.
 struct PathMatcher: Sendable {
-    private enum Token: Equatable, Sendable {
+    enum Token: Equatable, Sendable {
         case literal(UInt32)
         /// `?`
         case one
@@ -21,6 +21,8 @@ struct PathMatcher: Sendable {
     private static let rawByte: UInt32 = 0x11_0000
 
     private let tokens: [Token]
+    /// `nil` for a pattern that is too long.
+    private let bits: TokenBits?
 
     /// A path under match, and the room that matching needs, used again for each pattern.
     struct Walk {
@@ -57,16 +59,20 @@ struct PathMatcher: Sendable {
     /// - Parameter pattern: cleaned, without a slash before it.
     ///
     /// `nil` if it is malformed: a class that is not closed or is empty, a `\` at the end.
-    init?(_ pattern: [UInt8]) {
+    ///
+    /// - Parameter usesBits: false to match as if the pattern were long.
+    init?(_ pattern: [UInt8], usesBits: Bool = true) {
         var reader = Reader(text: Self.characters(pattern))
         guard let tokens = reader.tokens() else { return nil }
         self.tokens = tokens
+        bits = usesBits ? TokenBits(tokens) : nil
     }
 
     /// Whether the pattern matches the path, or a directory that the path is in.
     func matchesPathOrParent(_ walk: inout Walk) -> Bool {
         // Most patterns begin with a letter, and most paths with another one.
         if case .literal(let first)? = tokens.first, walk.path.first != first { return false }
+        if let bits { return bits.matchPathOrParent(walk.path, tokens) }
         walk.states.start(count: tokens.count + 1)
         add(0, &walk.states)
         walk.states.advance()
@@ -81,6 +87,7 @@ struct PathMatcher: Sendable {
 
     /// Whether the pattern may match a path below this directory.
     func mayMatchBelow(_ walk: inout Walk) -> Bool {
+        if let bits { return bits.mayMatchBelow(walk.path, tokens) }
         walk.states.start(count: tokens.count + 1)
         add(0, &walk.states)
         walk.states.advance()
@@ -144,8 +151,13 @@ struct PathMatcher: Sendable {
         result.reserveCapacity(bytes.count)
         var index = 0
         while index < bytes.count {
+            if bytes[index] < 0x80 {
+                result.append(UInt32(bytes[index]))
+                index += 1
+                continue
+            }
             let character = PathCharacter(bytes, at: index)
-            let isRaw = bytes[index] >= 0x80 && character.length == 1
+            let isRaw = character.length == 1
             result.append(isRaw ? rawByte + UInt32(bytes[index]) : character.value)
             index += character.length
         }

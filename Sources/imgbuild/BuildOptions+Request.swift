@@ -16,7 +16,8 @@ extension BuildOptions {
             registry: registrySettings(environment))
         request.dockerfile = FilePath(dockerfile)
         request.target = target
-        request.buildArguments = try buildArguments.compactMap { try buildArgument($0, environment) }
+        request.failsOnFindings = check
+        request.buildArguments = try buildArguments.compactMap { try Self.buildArgument($0, environment) }
         request.labels = try labels.map(Self.label)
         request.namedContexts = try namedContexts()
         request.times = try times(environment)
@@ -130,9 +131,10 @@ extension BuildOptions {
             environment: environment.filter { names.contains($0.key) })
     }
 
-    private func buildArgument(_ text: String, _ environment: [String: String]) throws -> (name: String, value: String)?
+    /// A name and its value, taken from the environment if the text has none; `nil` if it has none either.
+    static func buildArgument(_ text: String, _ environment: [String: String]) throws -> (name: String, value: String)?
     {
-        let (name, value) = Self.split(text)
+        let (name, value) = split(text)
         guard !name.isEmpty else { throw ValidationError("--build-arg '\(text)': the name is missing") }
         if let value { return (name, value) }
         return environment[name].map { (name, $0) }

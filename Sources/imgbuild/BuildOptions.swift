@@ -48,6 +48,9 @@ struct BuildOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The stage to build instead of the last.", valueName: "stage"))
     var target: String?
 
+    @Flag(help: "Fail before any work if a build check finds something (see: imgbuild check).")
+    var check = false
+
     @Option(
         name: .customLong("label"),
         help: ArgumentHelp("A label for the image; wins over LABEL. Repeatable.", valueName: "name=value"))

@@ -87,6 +87,11 @@ struct FuzzTests {
             }
             let patterns = try IgnorePatterns(parsing: Array(pattern.utf8))
             #expect(patterns.isIgnored(path.utf8) == expected, "\(pattern) on \(path)")
+            // Long patterns are matched in another way.
+            if let matcher = PathMatcher(Array(cleaned.utf8), usesBits: false) {
+                var walk = PathMatcher.Walk(path.utf8)
+                #expect(matcher.matchesPathOrParent(&walk) == expected, "\(pattern) on \(path)")
+            }
         }
     }
 

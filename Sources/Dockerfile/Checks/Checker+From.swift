@@ -85,8 +85,9 @@ extension Checker {
             guard let result = try? expansion.result(of: word) else { continue }
             for name in result.unset where !declaredGlobals.contains(name) {
                 found = true
+                let declared = declaredGlobals
                 let similar = suggestion(
-                    for: name, in: global.variables.variables.map(\.name) + declaredGlobals.sorted())
+                    for: name, in: global.variables.variables.map(\.name) + declared.sorted())
                 find(
                     .undefinedArgInFrom, "no ARG before the first FROM declares '\(name)'", at: word.range,
                     hint: similar.map { "did you mean $\($0)?" } ?? "write ARG \(name)=<default> before the first FROM")

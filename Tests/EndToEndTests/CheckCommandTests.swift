@@ -1,0 +1,96 @@
+import SystemPackage
+import TestSupport
+import Testing
+
+@Suite("imgbuild check")
+struct CheckCommandTests {
+    static let text = "FROM busybox\nCOPY a.txt /\nWORKDIR app\n"
+
+    /// What `imgbuild check` with these arguments says of the site's context.
+    static func check(_ site: BuildSite, _ arguments: [String] = []) throws -> Program.Result {
+        try Program.run(
+            [BuildSite.program.string, "check", "--context", site.context.string] + arguments,
+            environment: site.environment(), in: site.folder.path)
+    }
+
+    @Test("a finding has its place, its excerpt and a hint, on standard output; the exit code is 1")
+    func text() throws {
+        let result = try Self.check(try BuildSite(Self.text))
+        #expect(
+            result.outputText == """
+                Dockerfile:3: WorkdirRelativePath: 'app' is relative to whatever directory the base image ends in
+                    2 | COPY a.txt /
+                  > 3 | WORKDIR app
+                      |         ^^^
+                hint: write an absolute path, as /app
+
+                """)
+        #expect(result.errorText == "")
+        #expect(result.status == 1)
+    }
+
+    @Test("JSON has one object for each finding")
+    func json() throws {
+        let site = try BuildSite(Self.text)
+        let result = try Self.check(site, ["--format", "json"])
+        #expect(
+            result.outputText == """
+                [{"endColumn":12,"endLine":3,"file":"Dockerfile","hint":"write an absolute path, as /app",\
+                "id":"WorkdirRelativePath",\
+                "message":"'app' is relative to whatever directory the base image ends in",\
+                "startColumn":9,"startLine":3}]
+
+                """)
+        #expect(result.status == 1)
+        try site.folder.write("FROM busybox\n", to: "context/Dockerfile")
+        let clean = try Self.check(site, ["--format", "json"])
+        #expect(clean.outputText == "[]\n")
+        #expect(clean.status == 0)
+    }
+
+    @Test("nothing found is nothing said, and 0")
+    func clean() throws {
+        let result = try Self.check(try BuildSite("# check=skip=all\n" + Self.text))
+        #expect(result.outputText + result.errorText == "")
+        #expect(result.status == 0)
+    }
+
+    @Test("an error of the Dockerfile is told as a build tells it")
+    func fault() throws {
+        let site = try BuildSite("FROM busybox\nCOPI a /\n")
+        let result = try Self.check(site)
+        #expect(result.outputText == "")
+        #expect(result.errorText.hasPrefix("Dockerfile:2: unknown instruction 'COPI'\n"))
+        #expect(result.errorText.hasSuffix("hint: did you mean COPY?\n"))
+        #expect(result.status == 1)
+        let build = try site.build()
+        #expect(build.log.hasSuffix(result.errorText))
+    }
+
+    @Test("a build warns; --check and the directive make it fail before any step")
+    func build() throws {
+        let site = try BuildSite(Self.text, files: ["a.txt": "a"])
+        let finding = "Dockerfile:3: WorkdirRelativePath: "
+        let warned = try site.build()
+        #expect(warned.status == 0)
+        #expect(warned.log.contains("warning: \(finding)"))
+        let refused = try site.build(["--no-push", "--check"])
+        #expect(refused.status == 1)
+        #expect(refused.log.contains("Dockerfile:3: a build check found something"))
+        #expect(!refused.log.contains("COPY a.txt /\n[") && !refused.log.contains("1/2]"))
+        try site.folder.write("# check=error=true\n" + Self.text, to: "context/Dockerfile")
+        #expect(try site.build().status == 1)
+        try site.folder.write(
+            "# check=error=true\nFROM busybox\nCOPY a.txt /\n# check=skip=WorkdirRelativePath\nWORKDIR app\n",
+            to: "context/Dockerfile")
+        #expect(try site.build().status == 0)
+    }
+
+    @Test("a build knows the variables of its base")
+    func baseVariables() throws {
+        let site = try BuildSite("FROM busybox\nCOPY ${NAME}a.txt $PATH /\n", files: ["a.txt": "a"])
+        #expect(try Self.check(site).outputText == "")
+        #expect(
+            try site.build().log.contains("warning: Dockerfile:2: UndefinedVar: the variable 'NAME' is not defined"))
+    }
+}
