@@ -1,4 +1,6 @@
 import Dockerfile
+import OCI
+import SystemIO
 import SystemPackage
 
 /// The build checks of a build: their findings become warnings, or fail it.

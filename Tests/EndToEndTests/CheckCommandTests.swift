@@ -7,7 +7,7 @@ struct CheckCommandTests {
     static let text = "FROM busybox\nCOPY a.txt /\nWORKDIR app\n"
 
     /// What `imgbuild check` with these arguments says of the site's context.
-    static func check(_ site: BuildSite, _ arguments: [String] = []) throws -> Program.Result {
+    static func check(_ site: BuildSite, _ arguments: [String] = []) throws -> Program.Outcome {
         try Program.run(
             [BuildSite.program.string, "check", "--context", site.context.string] + arguments,
             environment: site.environment(), in: site.folder.path)
@@ -17,11 +17,11 @@ struct CheckCommandTests {
     func text() throws {
         let result = try Self.check(try BuildSite(Self.text))
         #expect(
-            result.outputText == """
+            result.text == """
                 Dockerfile:3: WorkdirRelativePath: 'app' is relative to whatever directory the base image ends in
-                    2 | COPY a.txt /
-                  > 3 | WORKDIR app
-                      |         ^^^
+                  2 | COPY a.txt /
+                > 3 | WORKDIR app
+                    |         ^^^
                 hint: write an absolute path, as /app
 
                 """)
@@ -34,7 +34,7 @@ struct CheckCommandTests {
         let site = try BuildSite(Self.text)
         let result = try Self.check(site, ["--format", "json"])
         #expect(
-            result.outputText == """
+            result.text == """
                 [{"endColumn":12,"endLine":3,"file":"Dockerfile","hint":"write an absolute path, as /app",\
                 "id":"WorkdirRelativePath",\
                 "message":"'app' is relative to whatever directory the base image ends in",\
@@ -44,14 +44,14 @@ struct CheckCommandTests {
         #expect(result.status == 1)
         try site.folder.write("FROM busybox\n", to: "context/Dockerfile")
         let clean = try Self.check(site, ["--format", "json"])
-        #expect(clean.outputText == "[]\n")
+        #expect(clean.text == "[]\n")
         #expect(clean.status == 0)
     }
 
     @Test("nothing found is nothing said, and 0")
     func clean() throws {
         let result = try Self.check(try BuildSite("# check=skip=all\n" + Self.text))
-        #expect(result.outputText + result.errorText == "")
+        #expect(result.text + result.errorText == "")
         #expect(result.status == 0)
     }
 
@@ -59,7 +59,7 @@ struct CheckCommandTests {
     func fault() throws {
         let site = try BuildSite("FROM busybox\nCOPI a /\n")
         let result = try Self.check(site)
-        #expect(result.outputText == "")
+        #expect(result.text == "")
         #expect(result.errorText.hasPrefix("Dockerfile:2: unknown instruction 'COPI'\n"))
         #expect(result.errorText.hasSuffix("hint: did you mean COPY?\n"))
         #expect(result.status == 1)
@@ -77,7 +77,7 @@ struct CheckCommandTests {
         let refused = try site.build(["--no-push", "--check"])
         #expect(refused.status == 1)
         #expect(refused.log.contains("Dockerfile:3: a build check found something"))
-        #expect(!refused.log.contains("COPY a.txt /\n[") && !refused.log.contains("1/2]"))
+        #expect(!refused.log.contains("1/2]"))
         try site.folder.write("# check=error=true\n" + Self.text, to: "context/Dockerfile")
         #expect(try site.build().status == 1)
         try site.folder.write(
@@ -89,7 +89,7 @@ struct CheckCommandTests {
     @Test("a build knows the variables of its base")
     func baseVariables() throws {
         let site = try BuildSite("FROM busybox\nCOPY ${NAME}a.txt $PATH /\n", files: ["a.txt": "a"])
-        #expect(try Self.check(site).outputText == "")
+        #expect(try Self.check(site).text == "")
         #expect(
             try site.build().log.contains("warning: Dockerfile:2: UndefinedVar: the variable 'NAME' is not defined"))
     }

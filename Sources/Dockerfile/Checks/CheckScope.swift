@@ -10,6 +10,8 @@ struct CheckScope {
     var hasWorkdir = false
     /// ARGs without a value: empty, and yet nothing that was forgotten.
     private(set) var declared: Set<String> = []
+    /// Variables whose values depend on an unknown base image.
+    private var uncertain: Set<String> = []
     /// What ONBUILD leaves for stages on this one, as far as it matters to checks.
     private var triggers: [Instruction] = []
     private var fault: DockerfileError?
@@ -63,28 +65,31 @@ struct CheckScope {
     /// - Returns: its words that the language expands.
     @discardableResult
     mutating func evaluate(_ instruction: Instruction) -> [Expanded] {
-        let words = expand(instruction)
-        perform(instruction, isCertain: words.allSatisfy(\.isCertain))
+        let (words, isCertain) = expand(instruction)
+        perform(instruction, isCertain: isCertain)
         return words
     }
 
-    private mutating func expand(_ instruction: Instruction) -> [Expanded] {
-        guard let scope else { return [] }
+    /// The words, and whether an unknown base image could make none of them different.
+    private mutating func expand(_ instruction: Instruction) -> (words: [Expanded], isCertain: Bool) {
+        guard let scope else { return ([], false) }
         var own: Set<String> = []
         // A later word of one ARG sees what an earlier one sets.
         if case .arg(let arg) = instruction.kind { own = Set(arg.arguments.map(\.name.text)) }
-        return instruction.expandedWords.compactMap { expand($0.word, quotes: $0.quotes, in: scope, own: own) }
+        let written = instruction.expandedWords
+        let words = written.compactMap { expand($0.word, quotes: $0.quotes, in: scope, own: own) }
+        return (words, words.count == written.count && words.allSatisfy(\.isCertain))
     }
 
     private mutating func expand(
         _ word: Word, quotes: WordExpansion.Quotes, in scope: StageScope, own: Set<String>
     ) -> Expanded? {
-        let isComplete = isComplete
+        let (isComplete, uncertain) = (isComplete, uncertain)
         var isCertain = true
         let escape = quotes == .kept ? UInt8.backslash : scope.escape
         let expansion = WordExpansion(escape: escape, quotes: quotes) { name in
             let value = scope[name]
-            if value == nil, !isComplete { isCertain = false }
+            if value == nil ? !isComplete : uncertain.contains(name) { isCertain = false }
             return value
         }
         do {
@@ -93,7 +98,7 @@ struct CheckScope {
                 words: result.words, text: result.text, unset: result.unset.filter { !own.contains($0) },
                 range: word.range, isCertain: isCertain)
         } catch {
-            // ${name:?} may be content with what the base image has.
+            // With what the base image sets, ${name:?} may be content.
             if isCertain { fault = fault ?? error }
             return nil
         }
@@ -114,15 +119,25 @@ struct CheckScope {
             let expanded = try changed.expanded(instruction)
             scope = nil
             try changed.apply(expanded)
-            if case .arg(let arg) = expanded.kind {
-                for argument in arg.arguments where changed[argument.name.text] == nil {
-                    declared.insert(argument.name.text)
-                }
-            }
+            note(expanded, isCertain: isCertain, in: changed)
         } catch {
             if isCertain { fault = error }
         }
         scope = changed
+    }
+
+    /// Remembers what is known of the variables that an expanded instruction sets.
+    private mutating func note(_ instruction: Instruction, isCertain: Bool, in scope: StageScope) {
+        var names: [String] = []
+        switch instruction.kind {
+        case .env(let pairs): names = pairs.map(\.key.text)
+        case .arg(let arg):
+            names = arg.arguments.map(\.name.text)
+            declared.formUnion(names.filter { scope[$0] == nil })
+        default: return
+        }
+        guard isCertain else { return uncertain.formUnion(names) }
+        if !uncertain.isEmpty { uncertain.subtract(names) }
     }
 
     private mutating func keep(_ trigger: Instruction) {
