@@ -10,7 +10,7 @@ import SystemPackage
 /// missing or not supported.
 struct BuildPlan: Sendable {
     private(set) var stages: [StagePlan]
-    /// Images and folders that COPY --from names besides stages.
+    /// Images and folders that COPY --from and mounts name besides stages.
     private(set) var external: [String: External]
     let target: Int
 
@@ -74,7 +74,7 @@ struct BuildPlan: Sendable {
         for index in graph.order {
             guard let node = graph.nodes[index], let base = bases[index] else { continue }
             let instructions = (triggers[index] ?? []) + node.triggers + node.stage.instructions
-            for instruction in instructions { try SupportCheck.check(instruction) }
+            for instruction in instructions { try SupportCheck.check(instruction, for: request) }
             let stage = StagePlan(stage: node.stage, base: base, instructions: instructions, graph: graph)
             try await plan.resolveExternal(stage, with: resolver)
             plan.stages.append(stage)
@@ -83,9 +83,10 @@ struct BuildPlan: Sendable {
     }
 
     private mutating func resolveExternal(_ stage: StagePlan, with resolver: ImageResolver) async throws {
-        for instruction in stage.instructions {
-            guard case .copy(let copy) = instruction.kind, let from = copy.from else { continue }
-            guard case .image(let name) = try stage.reference(from), external[name] == nil else { continue }
+        var references: [(from: Word, meaning: StageGraph.Reference)] = []
+        for instruction in stage.instructions { references += try stage.references(of: instruction) }
+        for (from, reference) in references {
+            guard case .image(let name) = reference, external[name] == nil else { continue }
             do { external[name] = try await resolver.external(name) } catch {
                 var failure = BuildError(error, doing: "'\(name)' is no stage before this one, and as an image it cannot be used").at(from.range)
                 if let similar = stage.graph.suggestion(forImage: name) { failure.hint = "did you mean the stage '\(similar)'?" }
@@ -129,6 +130,29 @@ struct StagePlan: Sendable {
     /// What a COPY's `--from` means here.
     func reference(_ from: Word) throws(DockerfileError) -> StageGraph.Reference {
         try graph.reference(from, in: stage.index, allowsIndex: true)
+    }
+
+    /// What a mount's `from` means here: a number is an image's name.
+    func mountReference(_ from: Word) throws(DockerfileError) -> StageGraph.Reference {
+        try graph.reference(from, in: stage.index, allowsIndex: false)
+    }
+
+    /// Everything that an instruction takes files from, as written and as what it is.
+    func references(of instruction: Instruction) throws(DockerfileError) -> [(from: Word, meaning: StageGraph.Reference)] {
+        switch instruction.kind {
+        case .copy(let copy):
+            guard let from = copy.from else { return [] }
+            return [(from, try reference(from))]
+        case .run(let run):
+            var references: [(from: Word, meaning: StageGraph.Reference)] = []
+            for mount in run.mounts {
+                guard let from = mount.from else { continue }
+                let word = Word(from, range: mount.range)
+                references.append((word, try mountReference(word)))
+            }
+            return references
+        default: return []
+        }
     }
 
     /// The base as people wrote it.

@@ -37,6 +37,10 @@ package struct BuildRequest: Sendable {
     package var platform: Platform
     package var namedContexts: [String: NamedContext]
     package var times: Times
+    /// What `--mount=type=secret` may ask for, by id.
+    package var secrets: [String: Secret]
+    /// Sockets of SSH agents that `--mount=type=ssh` may ask for, by id.
+    package var agents: [String: FilePath]
 
     package var destinations: [ImageReference]
     package var pushes: Bool
@@ -87,6 +91,8 @@ package struct BuildRequest: Sendable {
         labels = []
         self.platform = platform
         namedContexts = [:]
+        secrets = [:]
+        agents = [:]
         times = .reproducible
         destinations = []
         pushes = true

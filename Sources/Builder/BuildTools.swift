@@ -10,6 +10,8 @@ struct BuildTools: Sendable {
     let maker: LayerMaker
     let blobs: BlobFetcher
     let sandbox: Sandbox
+    let caches: CacheMounts
+    let secrets: BuildSecrets
     let pool: BlockingPool
     let cancellation: Cancellation
     let report: EventSink

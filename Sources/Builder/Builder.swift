@@ -44,7 +44,8 @@ package struct Builder: Sendable {
             warnOfUndeclaredArguments(dockerfile)
             let plan = try await BuildPlan.make(dockerfile, request, registries: registries, pool: pool)
             try BuildChecks(request: request, report: report).run(on: dockerfile, plan: plan, ignored: context.ignored)
-            let tools = try makeTools(state, scratch, registries, context.time)
+            let secrets = try await pool.run { [request] () throws(any Error) in try BuildSecrets(reading: request) }
+            let tools = try makeTools(state, scratch, registries, context.time, secrets)
             let image = try await build(plan, context: context, tools: tools, registries: registries)
             try await writeDigestFile(image)
             return image
@@ -60,7 +61,7 @@ package struct Builder: Sendable {
         let publisher = Publisher(
             destinations: request.pushes ? request.destinations : [], blobs: tools.blobs, registries: registries,
             report: report)
-        let makeFiles = try IsolationChooser(request: request, tools: tools).choose(needsRun: plan.runs)
+        let makeFiles = try IsolationChooser(request: request, tools: tools).choose(for: plan)
         let image = try await publishing(with: publisher) { [request] publish in
             try await BuildLoop(
                 plan: plan, request: request, context: context, tools: tools, makeFiles: makeFiles, publish: publish
@@ -107,16 +108,20 @@ package struct Builder: Sendable {
     }
 
     private func makeTools(
-        _ state: StateDirectory, _ scratch: Scratch, _ registries: Registries, _ time: CreationTime
+        _ state: StateDirectory, _ scratch: Scratch, _ registries: Registries, _ time: CreationTime,
+        _ secrets: BuildSecrets
     ) throws -> BuildTools {
         let store = BlobStore(state, scratch: scratch)
+        let namespace = request.buildArguments.last { $0.name == "BUILDKIT_CACHE_MOUNT_NS" }?.value ?? ""
         return BuildTools(
             scratch: scratch, store: store,
             trees: TreeStore(state, scratch: scratch, store: store, cancellation: cancellation),
             maker: LayerMaker(store: store, threads: request.threads, latest: time.latest, cancellation: cancellation),
             blobs: BlobFetcher(store: store, registries: registries, pool: pool, report: report),
-            sandbox: Sandbox(hostFiles: try HostFiles.ofBuilder()), pool: pool, cancellation: cancellation,
-            report: report)
+            sandbox: Sandbox(hostFiles: try HostFiles.ofBuilder()),
+            caches: CacheMounts(
+                folder: state.mounts, namespace: namespace, cancellation: cancellation, report: report),
+            secrets: secrets, pool: pool, cancellation: cancellation, report: report)
     }
 
     private func warnOfUndeclaredArguments(_ dockerfile: Dockerfile) {

@@ -77,21 +77,40 @@ final class FlatFiles: StageFiles {
             name: layer.descriptor.digest.description, into: root, convention: .flat, cancellation: tools.cancellation)
     }
 
-    func run(_ command: Command, on layers: [StoredLayer]) async throws -> RunResult {
+    let movesCaches = true
+
+    func trees(of layers: [StoredLayer]) async throws -> [Directory] {
+        [try await lay(layers)]
+    }
+
+    func run(_ command: Command, mounts: [PreparedMount], on layers: [StoredLayer]) async throws -> RunResult {
         guard runs else {
             throw BuildError(
                 "RUN needs a root file system, and the isolation 'none' has no way to enter one",
                 hint: "run as root, or where user namespaces are allowed; COPY, ADD and metadata work as they are")
         }
         let root = try await lay(layers)
-        let result = try await tools.pool.run { [tools] () throws(any Error) in try Self.run(command, in: root, with: tools) }
+        let result = try await tools.pool.run { [tools] () throws(any Error) in 
+            try Self.run(command, mounts, in: root, with: tools)
+        }
         if let layer = result.layer { state.withLock { $0.applied.append(layer.layer.diffID) } }
         return result
     }
 
-    private static func run(_ command: Command, in root: Directory, with tools: BuildTools) throws -> RunResult {
-        let before = try TreeSnapshot.capture(root, excluding: Sandbox.lentFiles, cancellation: tools.cancellation)
-        let outcome = try tools.run(command, in: .flat(root.path))
+    private static func run(
+        _ command: Command, _ mounts: [PreparedMount], in root: Directory, with tools: BuildTools
+    ) throws -> RunResult {
+        let covered = try FlatMounts.targets(mounts, in: root)
+        let before = try TreeSnapshot.capture(
+            root, excluding: Sandbox.lentFiles.union(covered), cancellation: tools.cancellation)
+        let guests = try FlatMounts(placing: mounts, in: root, tools)
+        // Both ways out take the guests away again: a cache is worth keeping after a failure, too.
+        let outcome: RunOutcome
+        do { outcome = try tools.run(command, in: .flat(root.path)) } catch {
+            try guests.leave()
+            throw error
+        }
+        try guests.leave()
         guard outcome.status.isSuccess else { return RunResult(status: outcome.status, layer: nil) }
         let changes = try before.changes(in: root, cancellation: tools.cancellation)
         guard !changes.isEmpty else { return RunResult(status: outcome.status, layer: nil) }

@@ -7,11 +7,13 @@ struct IsolationChooser {
     let request: BuildRequest
     let tools: BuildTools
 
-    /// - Parameter needsRun: whether there is a RUN at all.
     /// - Returns: what makes a stage's files.
-    /// - Throws: when the isolation that was asked for cannot be had.
-    func choose(needsRun: Bool) throws -> @Sendable () -> any StageFiles {
-        let isolation = try isolation(needsRun: needsRun)
+    /// - Throws: when the isolation that was asked for cannot be had, or cannot do what a RUN of the plan needs.
+    func choose(for plan: BuildPlan) throws -> @Sendable () -> any StageFiles {
+        let isolation = try isolation(needsRun: plan.runs)
+        for instruction in plan.stages.flatMap(\.instructions) {
+            try SupportCheck.check(instruction, under: isolation)
+        }
         let tools = self.tools
         return switch isolation {
         case .overlay: { OverlayFiles(tools) }

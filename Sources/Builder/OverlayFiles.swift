@@ -50,9 +50,21 @@ final class OverlayFiles: StageFiles {
         return (repaired.map { [$0] } ?? []) + roots
     }
 
-    func run(_ command: Command, on layers: [StoredLayer]) async throws -> RunResult {
+    let movesCaches = false
+
+    func trees(of layers: [StoredLayer]) async throws -> [Directory] {
+        try await stack(layers).reversed()
+    }
+
+    func run(_ command: Command, mounts: [PreparedMount], on layers: [StoredLayer]) async throws -> RunResult {
         let lower = try await stack(layers)
-        return try await tools.pool.run { [tools] () throws(any Error) in try Self.run(command, on: lower, with: tools) }
+        return try await tools.pool.run { [tools] () throws(any Error) in
+            let own = try OverlayMounts(mounts, tools)
+            defer { own.leave() }
+            var command = command
+            command.mounts = own.mounts
+            return try Self.run(command, on: lower, with: tools)
+        }
     }
 
     /// - Parameter lower: the topmost first.

@@ -7,8 +7,12 @@ extension StageBuilder {
     /// RUN: the command runs on top of the layers so far, and what it changed becomes the next one.
     mutating func perform(_ run: RunInstruction, _ instruction: Instruction) async throws {
         let arguments = self.arguments(of: run)
-        let command = try await command(arguments)
-        let result = try await files.run(command, on: draft.layers)
+        var mounts = try await prepareMounts(of: run)
+        if let script = script(of: run, instruction) { mounts.mounts.append(script) }
+        var command = try await command(arguments, mounts.environment)
+        // The sandbox's own network is the builder's: "default" and "host" are the same.
+        if run.network?.value == RunInstruction.Network.none { command.network = .none }
+        let result = try await files.run(command, mounts: mounts.mounts, on: draft.layers)
         guard result.status.isSuccess else { throw failure(of: instruction, result.status) }
         let text = historyText(arguments)
         guard let layer = result.layer else { return draft.appendHistory(text) }
@@ -20,11 +24,20 @@ extension StageBuilder {
         switch run.command {
         case .shell(let text): draft.shell + [text]
         case .exec(let words): words
-        case .script(_, let contents): draft.shell + [contents]
+        case .script(let name, _): draft.shell + ["/dev/pipes/\(name)"]
         }
     }
 
-    private func command(_ arguments: [String]) async throws -> Command {
+    /// A heredoc that is a program of its own, for every user to execute and nobody to change.
+    private func script(of run: RunInstruction, _ instruction: Instruction) -> PreparedMount? {
+        guard case .script(let name, let contents) = run.command else { return nil }
+        let file = MemoryFile(contents: Array(contents.utf8), permissions: 0o755, uid: 0, gid: 0)
+        return PreparedMount(
+            content: .file(file), target: FilePath("/dev/pipes").appending(name),
+            range: run.heredocs.first?.range ?? instruction.range)
+    }
+
+    private func command(_ arguments: [String], _ additions: [(name: String, value: String)]) async throws -> Command {
         let user: UserIdentity
         if draft.user.isEmpty {
             user = .root
@@ -33,10 +46,11 @@ extension StageBuilder {
                 throw BuildError("USER \(draft.user): \(error)")
             }
         }
-        var environment = scope.runEnvironment.assignments
-        if scope.runEnvironment["HOME"] == nil { environment.append("HOME=\(user.home.string)") }
+        var environment = scope.runEnvironment
+        if environment["HOME"] == nil { environment["HOME"] = user.home.string }
+        for addition in additions { environment[addition.name] = addition.value }
         return Command(
-            arguments, environment: environment, workingDirectory: FilePath(draft.workingDirectory), user: user)
+            arguments, environment: environment.assignments, workingDirectory: FilePath(draft.workingDirectory), user: user)
     }
 
     /// `|2 A=1 B=2 /bin/sh -c make`: the build arguments that the command saw, as Docker writes them.

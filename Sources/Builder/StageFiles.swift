@@ -16,10 +16,16 @@ protocol StageFiles: AnyObject, Sendable {
     /// Remembers what a layer holds that was just written, so that names can be looked up without unpacking it.
     func remember(_ layer: StoredLayer, entries: [LayerEntry])
 
-    /// Runs a command on top of the layers and makes a layer of what it changed.
+    /// The trees of the layers on disk, lowest first, for mounting them: stacked they are what `contents(of:)` shows.
+    func trees(of layers: [StoredLayer]) async throws -> [Directory]
+
+    /// Whether a cache is moved to where a command sees it, so that one command at a time can have it.
+    var movesCaches: Bool { get }
+
+    /// Runs a command on top of the layers, with the mounts, and makes a layer of what it changed: nothing of a mount is in it.
     ///
     /// The layer is `nil` if nothing changed or the command failed. Nothing of the command is left running.
-    func run(_ command: Command, on layers: [StoredLayer]) async throws -> RunResult
+    func run(_ command: Command, mounts: [PreparedMount], on layers: [StoredLayer]) async throws -> RunResult
 }
 
 /// What a RUN came to.

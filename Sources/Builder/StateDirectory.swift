@@ -8,12 +8,14 @@ package import SystemPackage
 /// ```
 /// blobs/sha256/<hex>     verified blobs; visible only by a rename after they were verified
 /// trees/<diffID hex>/    an unpacked layer, complete or absent: root/ and the list of its implied folders
+/// mounts/<key>/<n>/      contents of a cache mount (see `CacheMounts`)
 /// work/<build>/          one build's scratch, locked by its owner; what a dead owner left is removed by the next build
 /// ```
 package final class StateDirectory: Sendable {
     package let path: FilePath
     let blobs: Directory
     let trees: Directory
+    let mounts: Directory
     private let work: Directory
 
     /// Opens the folder, making it (mode 0700) first, and removes the scratch of builds that died.
@@ -24,6 +26,7 @@ package final class StateDirectory: Sendable {
         self.path = path
         blobs = try Directory(creating: path.appending("blobs").appending("sha256"))
         trees = try Directory(creating: path.appending("trees"))
+        mounts = try Directory(creating: path.appending("mounts"))
         work = try Directory(creating: path.appending("work"))
         removeDeadScratch()
     }

@@ -217,6 +217,31 @@ static const char *symlink_in_root(const struct spawn_step *step, const struct s
     return result < 0 && error != EEXIST ? "symlinkat" : NULL;
 }
 
+static const char *write_file(const struct spawn_step *step) {
+    int file = open(step->target, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (file < 0) return "open";
+    const char *rest = step->data;
+    uint64_t count = step->flags;
+    const char *call = NULL;
+    while (count > 0) {
+        ssize_t written = write(file, rest, count);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) {
+            call = "write";
+            break;
+        }
+        rest += written;
+        count -= (uint64_t)written;
+    }
+    // The mode after the owner: a change of owner takes setuid and setgid away.
+    if (!call && fchown(file, step->ids[0], step->ids[1]) < 0) call = "fchown";
+    if (!call && fchmod(file, step->mode) < 0) call = "fchmod";
+    int error = errno;
+    close(file);
+    errno = error;
+    return call;
+}
+
 static const char *pivot(struct spawn_state *state) {
     if (fchdir(state->root) < 0) return "fchdir";
     // pivot_root(2): with both names the same, the old root lies over the new one until it is detached.
@@ -291,6 +316,7 @@ const char *spawn_step(const struct spawn_step *step, struct spawn_state *state)
         close(folder);
         return NULL;
     }
+    case SPAWN_WRITE_FILE: return write_file(step);
     case SPAWN_SYMLINK: return symlink_in_root(step, state);
     case SPAWN_PIVOT_ROOT: return pivot(state);
     case SPAWN_CHROOT:

@@ -33,20 +33,6 @@ package struct Command: Sendable {
     }
 }
 
-/// Something shown inside the root while the command runs, and never part of the layer.
-package enum ExtraMount: Sendable, Hashable {
-    /// A file or a folder of the builder's. Device nodes in a folder stay dead.
-    case bind(SpawnStep.Source, target: FilePath, readOnly: Bool)
-    /// An empty file system in memory; `size` in bytes, the kernel's default (half of the memory) without.
-    case tmpfs(target: FilePath, size: Int64?)
-
-    package var target: FilePath {
-        switch self {
-        case .bind(_, let target, _), .tmpfs(let target, _): target
-        }
-    }
-}
-
 /// Who a command runs as.
 package struct UserIdentity: Sendable, Hashable {
     package var uid: UInt32

@@ -4,50 +4,59 @@ import SystemPackage
 
 /// The folders and files that one run needs beside the trees, made below a scratch folder of the builder's.
 ///
-///     links/     symlinks "0", "1", ... to the layers: short names, so that any number of them fits the one page that
-///                mount(2) takes, and no character of a path needs an escape
-///     mountpoints/  the lowest layer: empty folders and files to mount on. An image that has its own hides them; one that
-///                lacks them gets nothing into its upper folder
+///     root/      the overlay of the root. Its lowest layer holds empty folders and files to mount on: an image that has its
+///                own hides them; one that lacks them gets nothing into its upper folder
+///     views/     an overlay for each view that is mounted
 ///     files/     resolv.conf, hosts, hostname
-///     merged/    where the overlay is mounted, in the command's namespace only
+///     memory/    where a file system in memory is mounted, in the command's namespace only, for files without a disk
 struct OverlayScratch {
     let folder: FilePath
-    let options: String
-    var links: FilePath { folder.appending("links") }
-    var merged: FilePath { folder.appending("merged") }
+    let root: OverlayStack
+    /// By the number of their mount.
+    let views: [Int: OverlayStack]
+    var memory: FilePath { folder.appending("memory") }
 
     func file(for name: FilePath) -> FilePath {
         folder.appending("files").appending(name.components.suffix(1))
     }
 
+    func memoryFile(_ index: Int) -> FilePath { memory.appending("\(index)") }
+
     init(
         in folder: FilePath, layers: [FilePath], upper: FilePath, work: FilePath, mounts: [ExtraMount], files: HostFiles
     ) throws(SystemError) {
-        for path in layers + [folder, upper, work] where !path.isAbsolute {
-            throw SystemError(call: "mount", path: path, errno: .invalidArgument)
-        }
+        guard folder.isAbsolute else { throw SystemError(call: "mount", path: folder, errno: .invalidArgument) }
         self.folder = folder
-        // None of these options is newer than Linux 4.19. What they turn off would put things into the upper folder that no layer can hold
-        // (redirects, files without data).
-        let lower = (layers.indices.map { "\($0)" } + ["m"]).joined(separator: ":")
-        options = "lowerdir=\(lower),upperdir=u,workdir=w,index=off,redirect_dir=off,metacopy=off,xino=off"
-
         let scratch = try Directory(creating: folder)
-        for name in ["links", "mountpoints", "files", "merged"] as [FilePath] {
+        for name in ["files", "memory"] as [FilePath] {
             try scratch.removeTree(name)
             try scratch.makeDirectory(name, mode: 0o755)
         }
-        let links = try scratch.openDirectory("links", .noSymlinks)
-        for (index, layer) in layers.enumerated() { try links.makeSymlink(FilePath("\(index)"), to: layer) }
-        try links.makeSymlink("m", to: folder.appending("mountpoints"))
-        try links.makeSymlink("u", to: upper)
-        try links.makeSymlink("w", to: work)
         try OverlayScratch.makeUpper(upper, like: layers.first)
         // A mark of a "volatile" mount would refuse the next one; it is for those who want to survive a crash.
         let workFolder = try Directory(creating: work)
         for name in try workFolder.names() { try workFolder.removeTree(name) }
-        try OverlayScratch.makeMountPoints(in: try scratch.openDirectory("mountpoints", .noSymlinks), mounts: mounts)
+        root = try OverlayStack(in: folder.appending("root"), layers: layers, writable: (upper, work))
+        try OverlayScratch.makeMountPoints(in: try Directory(opening: root.lowest), mounts: mounts)
+        views = try OverlayScratch.makeViews(of: mounts, in: folder.appending("views"))
         try files.write(into: try scratch.openDirectory("files", .noSymlinks))
+    }
+
+    private static func makeViews(of mounts: [ExtraMount], in folder: FilePath) throws(SystemError) -> [Int: OverlayStack] {
+        var views: [Int: OverlayStack] = [:]
+        for (index, mount) in mounts.enumerated() {
+            guard case .view(let view, _, _) = mount else { continue }
+            var writable: (upper: FilePath, work: FilePath)?
+            if let scratch = view.scratch {
+                let folders = (upper: scratch.appending("upper"), work: scratch.appending("work"))
+                try makeUpper(folders.upper, like: view.layers.first)
+                _ = try Directory(creating: folders.work)
+                writable = folders
+            }
+            views[index] = try OverlayStack(
+                in: folder.appending("\(index)"), layers: view.layers, writable: writable)
+        }
+        return views
     }
 
     private static func makeUpper(_ upper: FilePath, like layer: FilePath?) throws(SystemError) {
@@ -67,18 +76,7 @@ struct OverlayScratch {
         for folder in SandboxPlan.mountPoints.folders { try make(folder, directory: true, in: root) }
         for file in SandboxPlan.mountPoints.files { try make(file, directory: false, in: root) }
         for mount in mounts where !mount.target.components.contains(where: { $0.kind == .parentDirectory }) {
-            var directory = true
-            if case .bind(let source, _, _) = mount {
-                switch source {
-                case .path(let path):
-                    directory = try OwnedDescriptor.open(path, O_PATH).status().kind == .directory
-                case .descriptor(let descriptor):
-                    var status = stat()
-                    guard fstat(descriptor, &status) == 0 else { throw .last("fstat") }
-                    directory = FileStatus(status).kind == .directory
-                }
-            }
-            try make(FilePath(root: nil, mount.target.components), directory: directory, in: root)
+            try make(FilePath(root: nil, mount.target.components), directory: try mount.isDirectory(), in: root)
         }
     }
 

@@ -37,13 +37,13 @@ enum SandboxPlan {
         if command.network == .none { plan.namespaces.insert(.network) }
         let kernelFiles: MountFlags = [.noSetuid, .noDevices, .noExecute]
         var steps: [SpawnStep] = [
-            .makeMountsPrivate,
-            .changeDirectory(scratch.links),
-            // Without device nodes: no cgroup keeps a command that may mknod from the machine's disks.
-            .mount(
-                type: "overlay", on: scratch.merged, flags: [.noDevices], data: scratch.options + ",volatile",
-                fallback: scratch.options),
-            .setRoot(scratch.merged),
+            .makeMountsPrivate
+        ]
+        steps += scratch.root.steps
+        steps += scratch.views.sorted { $0.key < $1.key }.flatMap(\.value.steps)
+        steps += memoryFiles(command.mounts, scratch)
+        steps += [
+            .setRoot(scratch.root.merged),
             .mountInRoot(type: "proc", on: "/proc", flags: kernelFiles, data: ""),
             .mountInRoot(type: "sysfs", on: "/sys", flags: kernelFiles.union(.readOnly), data: ""),
             .mountInRoot(type: "tmpfs", on: "/dev", flags: [.noSetuid, .noDevices], data: "mode=755,size=65536k"),
@@ -63,7 +63,9 @@ enum SandboxPlan {
             .bind(.path(scratch.file(for: name)), at: FilePath("/").appending(name.components), readOnly: false)
         }
         // Outer targets first, so that inner ones are not covered.
-        steps += command.mounts.sorted { $0.target.components.count < $1.target.components.count }.map(step)
+        steps += command.mounts.enumerated().sorted { one, other in
+            (one.element.target.components.count, one.offset) < (other.element.target.components.count, other.offset)
+        }.map { step($0.element, $0.offset, scratch) }
         steps.append(.setHostName(hostName))
         if command.network == .none { steps.append(.bringLoopbackUp) }
         steps.append(.pivotRoot)
@@ -94,12 +96,31 @@ enum SandboxPlan {
         return plan
     }
 
-    private static func step(_ mount: ExtraMount) -> SpawnStep {
+    /// Writes the files that are in memory only, ready to be bound.
+    private static func memoryFiles(_ mounts: [ExtraMount], _ scratch: OverlayScratch) -> [SpawnStep] {
+        let files = mounts.enumerated().compactMap { index, mount -> SpawnStep? in
+            guard case .file(let file, _) = mount else { return nil }
+            return .writeFile(
+                scratch.memoryFile(index), contents: file.contents, mode: UInt32(file.permissions), uid: file.uid,
+                gid: file.gid)
+        }
+        guard !files.isEmpty else { return [] }
+        return [.mount(type: "tmpfs", on: scratch.memory, flags: [.noSetuid, .noDevices], data: "mode=700")] + files
+    }
+
+    private static func step(_ mount: ExtraMount, _ index: Int, _ scratch: OverlayScratch) -> SpawnStep {
         switch mount {
+        case .view(let view, let target, let readOnly):
+            // Every view has its stack.
+            let merged = scratch.views[index]?.merged ?? scratch.folder
+            return .bind(
+                .path(merged.appending(view.path.components)), at: target, readOnly: readOnly, recursive: false)
+        case .file(_, let target):
+            return .bind(.path(scratch.memoryFile(index)), at: target, readOnly: true, recursive: false)
         case .bind(let source, let target, let readOnly):
-            .bind(source, at: target, readOnly: readOnly, recursive: false)
+            return .bind(source, at: target, readOnly: readOnly, recursive: false)
         case .tmpfs(let target, let size):
-            .mountInRoot(
+            return .mountInRoot(
                 type: "tmpfs", on: target, flags: [.noSetuid, .noDevices], data: size.map { "size=\($0)" } ?? "")
         }
     }

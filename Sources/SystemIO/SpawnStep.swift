@@ -20,6 +20,8 @@ package enum SpawnStep: Sendable, Hashable {
     /// Hides a name in the root behind an empty file or folder; a missing one is passed over.
     case mask(FilePath)
     case makeDirectory(FilePath, mode: UInt32)
+    /// Makes a file at a path of the builder's own. The contents may be a secret: no description shows them.
+    case writeFile(FilePath, contents: [UInt8], mode: UInt32, uid: UInt32, gid: UInt32)
     case makeSymlink(FilePath, to: FilePath)
     /// The root becomes `/`, and the old `/` is gone.
     case pivotRoot
@@ -88,6 +90,7 @@ extension SpawnStep: CustomStringConvertible {
         case .makeReadOnly(let path): "make \(path.printable) read-only"
         case .mask(let path): "hide \(path.printable)"
         case .makeDirectory(let path, _): "make the folder \(path.printable)"
+        case .writeFile(let path, _, _, _, _): "write the file \(path.printable)"
         case .makeSymlink(let path, _): "make the symlink \(path.printable)"
         case .pivotRoot: "change the root"
         case .changeRoot(let path): "change the root to \(path.printable)"
@@ -178,6 +181,14 @@ final class SpawnMemory {
             set(SPAWN_MAKE_DIRECTORY)
             target(path)
             raw.mode = mode
+        case .writeFile(let path, let contents, let mode, let uid, let gid):
+            set(SPAWN_WRITE_FILE)
+            target(path)
+            raw.flags = UInt64(contents.count)
+            raw.data = UnsafePointer(list(contents.map { CChar(bitPattern: $0) }))
+            raw.mode = mode
+            raw.ids = UnsafePointer(list([uid, gid]))
+            raw.id_count = 2
         case .makeSymlink(let path, let destination):
             set(SPAWN_SYMLINK)
             target(path)

@@ -20,6 +20,8 @@ extension BuildOptions {
         request.buildArguments = try buildArguments.compactMap { try Self.buildArgument($0, environment) }
         request.labels = try labels.map(Self.label)
         request.namedContexts = try namedContexts()
+        request.secrets = try requestedSecrets(environment)
+        request.agents = try requestedAgents(environment)
         request.times = try times(environment)
         request.destinations = try destinations.map(Self.validated { try ImageReference(parsing: $0) })
         request.pushes = push

@@ -69,6 +69,19 @@ struct BuildOptions: ParsableArguments {
     var buildContexts: [String] = []
 
     @Option(
+        name: .customLong("secret"),
+        help: ArgumentHelp(
+            "A secret for RUN --mount=type=secret: id=ID[,src=FILE|,env=NAME]. It gets into no layer, history or log. Repeatable.",
+            valueName: "secret"))
+    var secrets: [String] = []
+
+    @Option(
+        name: .customLong("ssh"),
+        help: ArgumentHelp(
+            "An SSH agent for RUN --mount=type=ssh: default ($SSH_AUTH_SOCK) or ID=SOCKET. Repeatable.", valueName: "agent"))
+    var agents: [String] = []
+
+    @Option(
         name: .customLong("insecure-registry"),
         help: ArgumentHelp("Speak plain HTTP with this registry. Repeatable.", valueName: "host"))
     var insecureRegistries: [String] = []

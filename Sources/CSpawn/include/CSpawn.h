@@ -18,6 +18,7 @@ enum spawn_step_kind {
     SPAWN_READ_ONLY,          // `target` in the root becomes read-only; nothing if it is missing
     SPAWN_MASK,               // `target` in the root is hidden by an empty file or folder; nothing if it is missing
     SPAWN_MAKE_DIRECTORY,     // `target` in the root, with `mode`; an existing one is left as it is
+    SPAWN_WRITE_FILE,         // the new file `target`: `flags` bytes of `data`, with `mode`; `ids` are its uid and gid
     SPAWN_SYMLINK,            // `target` in the root points to `source`; an existing name is left as it is
     SPAWN_PIVOT_ROOT,         // the root becomes "/" of the mount namespace, the old one is detached
     // Where the process stands.
