@@ -33,8 +33,12 @@ final class AgentForwarder: Sendable {
         stopper = OwnedDescriptor(taking: ends[1])
         // A socket's address has 108 bytes; a folder's own path may have more.
         let place = FilePath("/proc/self/fd/\(folder.descriptor.raw)").appending(name.components)
-        guard try AgentForwarder.withAddress(of: place, { Glibc.bind(raw, $0, $1) }) == 0 else { throw .last("bind", name) }
-        let owned = name.withCString { fchownat(folder.descriptor.raw, $0, socket.uid, socket.gid, AT_SYMLINK_NOFOLLOW) }
+        guard try AgentForwarder.withAddress(of: place, { Glibc.bind(raw, $0, $1) }) == 0 else {
+            throw .last("bind", name)
+        }
+        let owned = name.withCString {
+            fchownat(folder.descriptor.raw, $0, socket.uid, socket.gid, AT_SYMLINK_NOFOLLOW)
+        }
         guard owned == 0 else { throw .last("fchownat", name) }
         guard name.withCString({ fchmodat(folder.descriptor.raw, $0, mode_t(socket.permissions), 0) }) == 0 else {
             throw .last("fchmodat", name)

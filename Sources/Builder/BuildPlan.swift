@@ -45,7 +45,9 @@ struct BuildPlan: Sendable {
         var graph = try StageGraph(dockerfile, target: request.target, arguments: arguments(request))
         // Before a registry is asked for anything; what bases' triggers add is checked when they are known.
         for index in graph.order {
-            for instruction in graph.nodes[index]?.stage.instructions ?? [] { try SupportCheck.check(instruction) }
+            for instruction in graph.nodes[index]?.stage.instructions ?? [] {
+                try SupportCheck.check(instruction, for: request)
+            }
         }
         let resolver = ImageResolver(request: request, registries: registries, pool: pool)
         var bases: [Int: StagePlan.Base] = [:]

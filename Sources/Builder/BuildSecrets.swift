@@ -63,7 +63,9 @@ struct BuildSecrets: Sendable {
     }
 
     private static func tooLarge(_ id: String) -> BuildError {
-        BuildError("the secret '\(id)' has more than \(limit) bytes", hint: "a RUN can mount larger files with --mount=type=bind")
+        BuildError(
+            "the secret '\(id)' has more than \(limit) bytes",
+            hint: "a RUN can mount larger files with --mount=type=bind")
     }
 
     private static func check(_ socket: FilePath, id: String) throws {

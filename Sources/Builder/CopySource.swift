@@ -61,7 +61,7 @@ extension CopyOperation.Source {
     /// What a path leads to, symlinks followed inside the source's root.
     ///
     /// - Throws: `BuildError` if nothing is there or all of it is ignored.
-    private func followed(_ path: ImagePath) throws -> UnionTree.Node {
+    func followed(_ path: ImagePath) throws -> UnionTree.Node {
         guard case .found(let node) = try tree.resolve(path.bytes, followLast: true), isShown(path, node.status.kind),
             try isVisible(node)
         else { throw try missing(path) }

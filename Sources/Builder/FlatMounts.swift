@@ -41,7 +41,8 @@ struct FlatMounts {
             // Outer targets first, so that inner ones are not covered.
             for mount in prepared.sorted(by: { $0.target.components.count < $1.target.components.count }) {
                 do { try place(mount) } catch {
-                    throw BuildError(error, doing: "the mount on '\(mount.target.printable)' cannot be made").at(mount.range)
+                    throw BuildError(error, doing: "the mount on '\(mount.target.printable)' cannot be made").at(
+                        mount.range)
                 }
             }
         } catch {

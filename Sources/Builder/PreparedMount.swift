@@ -42,8 +42,7 @@ struct MountTree: Sendable {
     init(_ source: String, in origin: CopyOperation.Source, trees: [Directory]) throws {
         self.trees = trees
         view = origin.tree
-        let path = ImagePath(cleaning: source)
-        guard let node = try origin.resolved(path) else { throw try origin.missing(path) }
+        let node = try origin.followed(ImagePath(cleaning: source))
         guard node.status.kind == .directory || node.status.kind == .file else {
             throw BuildError("'\(source)' is neither a file nor a folder and cannot be mounted")
         }

@@ -213,7 +213,9 @@ extension StageBuilder {
             return (key, nil)
         }
         let tree = try await tree(from: cache.from, source: cache.source ?? "", at: range)
-        guard tree.isDirectory else { throw BuildError("a cache begins with a folder, and '\(cache.source ?? "")' is a file") }
+        guard tree.isDirectory else {
+            throw BuildError("a cache begins with a folder, and '\(cache.source ?? "")' is a file")
+        }
         key.origin = try await origin(cache.from, at: range).identity + [cache.source ?? ""]
         return (key, tree)
     }
@@ -223,4 +225,3 @@ extension StageBuilder {
         return order.first { $0 == one || $0 == other } ?? other
     }
 }
-

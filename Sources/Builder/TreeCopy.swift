@@ -31,7 +31,9 @@ struct TreeCopy {
                     folders.append((path, status))
                 }
                 do throws(LayerError) { try copyContent(node, of: mount.view, as: own, in: place, status) } catch {
-                    guard case .system(let error) = error else { throw SystemError(call: "read", path: own, errno: .ioError) }
+                    guard case .system(let error) = error else {
+                        throw SystemError(call: "read", path: own, errno: .ioError)
+                    }
                     throw error
                 }
             } catch {

@@ -42,7 +42,9 @@ struct OverlayScratch {
         try files.write(into: try scratch.openDirectory("files", .noSymlinks))
     }
 
-    private static func makeViews(of mounts: [ExtraMount], in folder: FilePath) throws(SystemError) -> [Int: OverlayStack] {
+    private static func makeViews(of mounts: [ExtraMount], in folder: FilePath) throws(SystemError) -> [Int:
+        OverlayStack]
+    {
         var views: [Int: OverlayStack] = [:]
         for (index, mount) in mounts.enumerated() {
             guard case .view(let view, _, _) = mount else { continue }

@@ -26,14 +26,17 @@ extension BuildOptions {
             let parts = field.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             let key = ["source": "src"][parts[0]] ?? parts[0]
             guard ["id", "src", "env", "type"].contains(key) else {
-                throw ValidationError("--secret has an unknown option: expected id=ID with src=FILE, env=NAME or type=file|env")
+                throw ValidationError(
+                    "--secret has an unknown option: expected id=ID with src=FILE, env=NAME or type=file|env")
             }
             guard parts.count == 2, !parts[1].isEmpty else { throw ValidationError("--secret: '\(key)' needs a value") }
             guard values.updateValue(parts[1], forKey: key) == nil else {
                 throw ValidationError("--secret: '\(key)' is given twice")
             }
         }
-        guard let id = values["id"] else { throw ValidationError("--secret needs an id: write id=ID,src=FILE or id=ID,env=NAME") }
+        guard let id = values["id"] else {
+            throw ValidationError("--secret needs an id: write id=ID,src=FILE or id=ID,env=NAME")
+        }
         let type = values["type"]
         guard type == nil || type == "file" || type == "env" else {
             throw ValidationError("--secret id=\(id): the type is file or env")
@@ -66,7 +69,8 @@ extension BuildOptions {
             }
             let path = parts.count == 2 ? parts[1] : environment["SSH_AUTH_SOCK"] ?? ""
             guard !path.isEmpty else {
-                throw ValidationError("--ssh \(parts[0]): SSH_AUTH_SOCK is not set: start ssh-agent, or write --ssh \(parts[0])=SOCKET")
+                throw ValidationError(
+                    "--ssh \(parts[0]): SSH_AUTH_SOCK is not set: start ssh-agent, or write --ssh \(parts[0])=SOCKET")
             }
             try Self.requireSocket(path, parts[0])
             guard found.updateValue(FilePath(path), forKey: parts[0]) == nil else {
@@ -83,7 +87,8 @@ extension BuildOptions {
         }
         guard kind == .socket else {
             throw ValidationError(
-                "--ssh \(id)=\(path): key files are not supported, only the socket of an agent: ssh-add \(path), then --ssh \(id)")
+                "--ssh \(id)=\(path): key files are not supported, only the socket of an agent: ssh-add \(path), then --ssh \(id)"
+            )
         }
     }
 }
