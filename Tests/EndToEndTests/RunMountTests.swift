@@ -30,7 +30,7 @@ struct RunMountTests {
             files: [
                 ".dockerignore": "hidden\nkept\n!kept/yes\n", "hidden/a": "", "kept/yes": "", "kept/no": "",
             ])
-        try site.require(["--no-push", "--oci-layout-path", site.layout.string, isolation.flag])
+        try site.require(["--dest", "run:latest", "--no-push", "--oci-layout-path", site.layout.string, isolation.flag])
         #expect(exists(site.context.appending("kept").appending("yes")))
         let image = try Umoci.unpack(site.layout, tag: "latest", into: site.folder.appending("bundle"))
         for mountPoint in ["/made", "/context", "/work/rel"] as [FilePath] {
@@ -58,7 +58,7 @@ struct RunMountTests {
             RUN --mount=type=cache,target=/p,sharing=private --mount=type=cache,target=/l,sharing=locked touch /p/x /l/x
 
             """)
-        let flags = ["--no-push", "--oci-layout-path", site.layout.string, isolation.flag]
+        let flags = ["--dest", "run:latest", "--no-push", "--oci-layout-path", site.layout.string, isolation.flag]
         for count in 1...2 {
             let build = try site.require(flags)
             #expect(build.log.contains("lines: \(count)\n"))
@@ -95,7 +95,8 @@ struct RunMountTests {
             """)
         let build = try site.require(
             [
-                "--no-push", "--oci-layout-path", site.layout.string, "--secret", "id=token,env=SOURCE", "-v", "debug",
+                "--dest", "run:latest", "--no-push", "--oci-layout-path", site.layout.string, "--secret",
+                "id=token,env=SOURCE", "-v", "debug",
                 isolation.flag,
             ], environment: ["SOURCE": Self.secret])
         #expect(build.log.contains("mode 400\n"))
@@ -111,7 +112,7 @@ struct RunMountTests {
 
     @Test("a required secret that is missing is told with its place before anything runs")
     func requiredSecret() throws {
-        let site = try BuildSite("FROM busybox\nRUN echo ran\nRUN --mount=type=secret,id=token,required true\n")
+        let site = try BuildSite("FROM busybox\nRUN echo r''an\nRUN --mount=type=secret,id=token,required true\n")
         let build = try site.build()
         #expect(build.status == 1)
         #expect(build.log.contains("Dockerfile:3: the secret 'token' is required and was not given"))
@@ -144,7 +145,9 @@ struct RunMountTests {
             EOF
 
             """)
-        let build = try site.require(["--no-push", "--oci-layout-path", site.layout.string, isolation.flag])
+        let build = try site.require([
+            "--dest", "run:latest", "--no-push", "--oci-layout-path", site.layout.string, isolation.flag,
+        ])
         #expect(build.log.contains("said by cat\n"))
         let image = try Umoci.unpack(site.layout, tag: "latest", into: site.folder.appending("bundle"))
         #expect(image.entries["/dev/pipes"] == nil)
