@@ -9,6 +9,7 @@ struct BuildTools: Sendable {
     let trees: TreeStore
     let maker: LayerMaker
     let blobs: BlobFetcher
+    let remotes: RemoteSources
     let sandbox: Sandbox
     let caches: CacheMounts
     let secrets: BuildSecrets

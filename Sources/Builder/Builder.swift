@@ -118,6 +118,9 @@ package struct Builder: Sendable {
             trees: TreeStore(state, scratch: scratch, store: store, cancellation: cancellation),
             maker: LayerMaker(store: store, threads: request.threads, latest: time.latest, cancellation: cancellation),
             blobs: BlobFetcher(store: store, registries: registries, pool: pool, report: report),
+            remotes: RemoteSources(
+                request, files: registries.files, scratch: scratch, pool: pool, cancellation: cancellation,
+                report: report),
             sandbox: Sandbox(hostFiles: try HostFiles.ofBuilder()),
             caches: CacheMounts(
                 folder: state.mounts, namespace: namespace, cancellation: cancellation, report: report),
@@ -176,7 +179,8 @@ package struct FailedBuild: Error {
         guard error.range != nil else {
             return "error: \(error.message)" + (error.hint.map { "\nhint: \($0)" } ?? "")
         }
-        return SourceExcerpt.report(
+        let report = SourceExcerpt.report(
             DockerfileError(error.message, at: error.range, hint: error.hint), in: source, name: name)
+        return report.hidingUserInformation
     }
 }

@@ -40,10 +40,7 @@ package struct GitLocation: Sendable, Hashable {
                 "the context '\(GitLocation.redacted(context))' has more than two '#'",
                 hint: "write it as URL#REF#COMMIT")
         }
-        var address = parts[0]
-        if address.hasPrefix("git://") { address = pullMethod.rawValue + "://" + address.dropFirst("git://".count) }
-        if address.hasPrefix("git+ssh://") { address = "ssh://" + address.dropFirst("git+ssh://".count) }
-        (url, userInformation) = GitLocation.separateUser(address)
+        (url, userInformation) = GitLocation.separateUser(GitLocation.dialled(parts[0], pullMethod))
         guard url.split(separator: "/").count > 1 || url.hasPrefix("git@") else {
             throw BuildError("the context '\(GitLocation.redacted(context))' names no repository")
         }
@@ -62,15 +59,32 @@ package struct GitLocation: Sendable, Hashable {
                     hint: "filter deleted branches in the trigger (body.deleted is true)")
             }
         }
-        // A commit in the place of the ref is a commit.
-        if let writtenRef, writtenCommit == nil, GitLocation.isCommit(writtenRef) {
-            ref = nil
-            commit = writtenRef.lowercased()
-        } else {
-            if let writtenRef { try GitLocation.checkRef(writtenRef) }
-            ref = writtenRef == "HEAD" ? nil : writtenRef
-            commit = writtenCommit?.lowercased()
+        (ref, commit) = try GitLocation.settled(writtenRef, writtenCommit)
+    }
+
+    /// A repository by its address alone, and what of it is wanted, as ADD names both.
+    ///
+    /// - Parameter ref: a ref or a whole commit; `nil` or empty for the tip of the default branch.
+    /// - Throws: `BuildError` for an empty repository, and for a ref that cannot be one.
+    init(address: String, ref: String?) throws {
+        (url, userInformation) = GitLocation.separateUser(GitLocation.dialled(address, .https))
+        guard url.split(separator: "/").count > 1 || url.hasPrefix("git@") else {
+            throw BuildError("'\(url)' names no repository")
         }
+        (self.ref, commit) = try GitLocation.settled(ref?.isEmpty == true ? nil : ref, nil)
+    }
+
+    /// A commit in the place of the ref is a commit.
+    private static func settled(_ ref: String?, _ commit: String?) throws -> (ref: String?, commit: String?) {
+        if let ref, commit == nil, isCommit(ref) { return (nil, ref.lowercased()) }
+        if let ref { try checkRef(ref) }
+        return (ref == "HEAD" ? nil : ref, commit?.lowercased())
+    }
+
+    private static func dialled(_ address: String, _ method: PullMethod) -> String {
+        if address.hasPrefix("git://") { return method.rawValue + "://" + address.dropFirst("git://".count) }
+        if address.hasPrefix("git+ssh://") { return "ssh://" + address.dropFirst("git+ssh://".count) }
+        return address
     }
 
     private static func isCommit(_ text: String) -> Bool {
@@ -88,10 +102,11 @@ package struct GitLocation: Sendable, Hashable {
         }
     }
 
-    private static func separateUser(_ address: String) -> (String, UserInformation?) {
+    /// An http address without its user information, and that.
+    static func separateUser(_ address: String) -> (String, UserInformation?) {
         guard let scheme = address.scheme, scheme == "https" || scheme == "http" else { return (address, nil) }
         let start = address.index(address.startIndex, offsetBy: scheme.count + 3)
-        let end = address[start...].firstIndex(of: "/") ?? address.endIndex
+        let end = address[start...].firstIndex { "/?#".contains($0) } ?? address.endIndex
         guard let at = address[start..<end].lastIndex(of: "@") else { return (address, nil) }
         let parts = address[start..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
         let user = UserInformation(
@@ -99,7 +114,12 @@ package struct GitLocation: Sendable, Hashable {
         return (String(address[..<start] + address[address.index(after: at)...]), user)
     }
 
-    private static func percentDecoded(_ text: Substring) -> String {
+    static func percentDecoded(_ text: Substring) -> String {
+        String(decoding: percentDecodedBytes(text), as: UTF8.self)
+    }
+
+    /// What cannot be decoded stays as it is.
+    static func percentDecodedBytes(_ text: Substring) -> [UInt8] {
         var bytes: [UInt8] = []
         var rest = Array(text.utf8)[...]
         while let byte = rest.popFirst() {
@@ -112,7 +132,7 @@ package struct GitLocation: Sendable, Hashable {
                 bytes.append(byte)
             }
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return bytes
     }
 
     /// The context without user information, whatever its scheme, for messages.
@@ -122,6 +142,12 @@ package struct GitLocation: Sendable, Hashable {
         let end = context[start...].firstIndex(of: "/") ?? context.endIndex
         guard let at = context[start..<end].lastIndex(of: "@") else { return context }
         return String(context[..<start] + context[context.index(after: at)...])
+    }
+
+    /// Scheme, host and port of an http address, as it is written: what decides whether a secret may go along.
+    var origin: String? {
+        guard let scheme = url.scheme, scheme == "https" || scheme == "http", let host else { return nil }
+        return "\(scheme)://\(host.lowercased())"
     }
 
     /// `host[:port]` of an http address.

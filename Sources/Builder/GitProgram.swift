@@ -7,12 +7,19 @@ struct GitProgram: Sendable {
     private let environment: [String]
     private let credentials: GitCredentials
     private let cancellation: Cancellation
+    /// What helps where a repository wants credentials and none were given.
+    private let credentialHint: String
 
     /// How long one call may take: the clone of a large repository over a slow line ends within it.
     private static let timeout = Duration.seconds(1800)
 
-    /// - Parameter environment: what the program needs of the user's own (`PATH`, `HOME`, proxies).
-    init(environment: [String], credentials: GitCredentials, for location: GitLocation?, cancellation: Cancellation) {
+    /// - Parameters:
+    ///   - environment: what the program needs of the user's own (`PATH`, `HOME`, proxies).
+    ///   - credentialHint: what to do where a repository wants credentials and none were given.
+    init(
+        environment: [String], credentials: GitCredentials, for location: GitLocation?, cancellation: Cancellation,
+        credentialHint: String = "set GIT_TOKEN, GIT_TOKEN_FILE, or GIT_USERNAME and GIT_PASSWORD"
+    ) {
         var configuration: [(String, String)] = [
             // The same files on every machine, whatever its user configured.
             ("core.autocrlf", "false"), ("core.symlinks", "true"), ("core.fsmonitor", "false"),
@@ -44,6 +51,7 @@ struct GitProgram: Sendable {
             ]
         self.credentials = credentials
         self.cancellation = cancellation
+        self.credentialHint = credentialHint
     }
 
     /// What one call of git came to.
@@ -73,7 +81,7 @@ struct GitProgram: Sendable {
         } catch {
             throw BuildError(
                 "git cannot be run: \(error)",
-                hint: "Git contexts need the git program: install it (apt-get install git)")
+                hint: "Git repositories need the git program: install it (apt-get install git)")
         }
         return Answer(
             succeeded: result.ending.status.isSuccess, output: String(decoding: result.output, as: UTF8.self),
@@ -108,7 +116,7 @@ struct GitProgram: Sendable {
             guard credentials.username != nil else {
                 return BuildError(
                     "the repository \(location.url) wants credentials, and none were given",
-                    hint: "set GIT_TOKEN, GIT_TOKEN_FILE, or GIT_USERNAME and GIT_PASSWORD")
+                    hint: credentialHint)
             }
             return BuildError(
                 "the repository \(location.url) refused the credentials from \(credentials.origin)",
@@ -129,7 +137,7 @@ struct GitProgram: Sendable {
             return BuildError(
                 "there is no Git repository at \(location.url), or it is private",
                 hint: credentials.username == nil
-                    ? "a private one needs GIT_TOKEN" : "credentials came from \(credentials.origin)")
+                    ? "for a private one: \(credentialHint)" : "credentials came from \(credentials.origin)")
         }
         return BuildError("the repository \(location.url) could not be fetched: \(reason(answer))")
     }

@@ -36,6 +36,9 @@ final class Registries: Sendable {
         return transport
     }
 
+    /// For addresses that are no registry's, with the same proxies and certificates.
+    var files: FileClient { FileClient(transport: transport) }
+
     func client(for registry: String) -> RegistryClient {
         clients.withLock { clients in
             if let client = clients[registry] { return client }

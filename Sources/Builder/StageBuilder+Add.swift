@@ -2,13 +2,32 @@ import Dockerfile
 import Layers
 
 extension StageBuilder {
-    /// ADD: as COPY from the context, but archives are unpacked.
+    /// ADD: as COPY from the context, but archives are unpacked, and what is named by address is fetched.
     mutating func perform(_ add: AddInstruction, _ instruction: Instruction) async throws {
+        let sources = try AddSource.all(of: add)
         var operation = try await operation(add.sources, to: add.destination, add.options)
-        if add.unpack != false { operation.spool = try ArchiveSpool(in: tools.scratch) }
-        operation = try await copyPaths(add.sources, from: surroundings.context.source, with: operation)
+        let spool = add.unpack != false ? try ArchiveSpool(in: tools.scratch) : nil
+        // What was fetched is read when the layer is written.
+        var fetched: [FetchedFolder] = []
+        for source in sources {
+            switch source {
+            case .local(let word):
+                operation.spool = spool
+                operation = try await copyPaths([.path(word)], from: surroundings.context.source, with: operation)
+            case .file(let remote, let word):
+                // A file that was fetched is unpacked only if the Dockerfile says so.
+                operation.spool = add.unpack == true ? spool : nil
+                fetched.append(try await addFile(remote, at: word, to: add.destination, with: &operation))
+            case .git(let repository, let word):
+                operation.spool = nil
+                fetched.append(try await addRepository(repository, at: word, with: &operation))
+            }
+        }
         try copyHeredocs(add.sources, with: &operation)
         try await commit(
-            operation.plan, createdBy: historyText(instruction, add.options, add.sources, add.destination))
+            operation.plan,
+            createdBy: historyText(
+                instruction, add.options, add.sources.map(\.withoutUserInformation), add.destination))
+        withExtendedLifetime(fetched) {}
     }
 }

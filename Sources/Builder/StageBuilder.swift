@@ -61,7 +61,7 @@ struct StageBuilder {
     private mutating func step(_ written: Instruction, progress: inout StepCounter) async throws {
         let number = progress.next()
         let start = ContinuousClock.now
-        tools.report(.stepStarted(number: number, count: progress.count, stage: stageName, text: written.original))
+        tools.report(.stepStarted(number: number, count: progress.count, stage: stageName, text: written.original.hidingUserInformation))
         let layers = draft.layers.count
         let instruction = try scope.expanded(written)
         try await perform(instruction)

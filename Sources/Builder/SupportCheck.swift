@@ -7,10 +7,10 @@ enum SupportCheck {
         switch instruction.kind {
         case .run(let run): try check(run, for: request)
         case .copy(let copy):
-            for case .path(let word) in copy.sources where isRemote(word.text) {
+            for case .path(let word) in copy.sources where AddSource.isRemote(word.text) {
                 throw DockerfileError("COPY takes files, not URLs", at: word.range, hint: "ADD fetches URLs")
             }
-        case .add(let add): try check(add, instruction)
+        case .add(let add): try AddSource.checkWritten(add)
         default: break
         }
     }
@@ -50,19 +50,7 @@ enum SupportCheck {
         }
     }
 
-    private static func check(_ add: AddInstruction, _ instruction: Instruction) throws(DockerfileError) {
-        for case .path(let word) in add.sources where isRemote(word.text) {
-            throw unsupported("ADD of a URL or a Git repository", at: word.range, hint: "fetch it in a RUN")
-        }
-        if let checksum = add.checksum { throw unsupported("ADD --checksum", at: checksum.range) }
-        if add.keepGitDirectory != nil { throw unsupported("ADD --keep-git-dir", at: instruction.range) }
-    }
-
     private static func unsupported(_ what: String, at range: SourceRange, hint: String? = nil) -> DockerfileError {
         DockerfileError("\(what) is not supported yet", at: range, hint: hint)
-    }
-
-    private static func isRemote(_ source: String) -> Bool {
-        ["http://", "https://", "git://", "ssh://", "git@"].contains { source.hasPrefix($0) }
     }
 }

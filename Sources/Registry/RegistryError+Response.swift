@@ -54,7 +54,7 @@ extension RegistryError {
     }
 
     /// Names for the statuses people meet. https://www.iana.org/assignments/http-status-codes
-    private static let reasonPhrases = [
+    static let reasonPhrases = [
         400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
         407: "Proxy Authentication Required", 408: "Request Timeout", 409: "Conflict", 413: "Content Too Large",
         416: "Range Not Satisfiable", 429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway",
