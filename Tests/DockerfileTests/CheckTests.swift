@@ -193,7 +193,7 @@ struct CheckTests {
             ("COPY $1 /", "to keep a '$', write \\$; in a heredoc, quote its name"),
             (
                 "COPY $TARGETARCH /",
-                "an ARG before the first FROM must be declared again: write ARG TARGETARCH in this stage"
+                "a stage must declare what it takes from the builder: write ARG TARGETARCH in this stage"
             ),
             ("COPY $HTTP_PROXY $PATH /", nil),
         ])

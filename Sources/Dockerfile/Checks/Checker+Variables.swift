@@ -31,7 +31,9 @@ extension Checker {
                 // An unknown base image may set any other name.
                 guard scope.isComplete || isGlobal || similar != nil || !Self.mayBeSet(name) else { continue }
                 var hint = similar.map { "did you mean $\($0)?" }
-                if isGlobal {
+                if isGlobal, !declaredGlobals.contains(name) {
+                    hint = "a stage must declare what it takes from the builder: write ARG \(name) in this stage"
+                } else if isGlobal {
                     hint = "an ARG before the first FROM must be declared again: write ARG \(name) in this stage"
                 } else if case .copy = instruction.kind, similar == nil {
                     hint = "to keep a '$', write \\$; in a heredoc, quote its name"
