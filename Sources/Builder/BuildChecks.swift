@@ -11,9 +11,10 @@ struct BuildChecks {
     /// Checks what is going to be built, now that the base images are known. Nothing has been built yet.
     ///
     /// - Throws: if there are findings, and the request or the Dockerfile says that they are errors.
-    func run(on dockerfile: Dockerfile, plan: BuildPlan, ignored: IgnorePatterns) throws {
+    func run(on dockerfile: Dockerfile, plan: BuildPlan, context: BuildContext) throws {
         var inputs = CheckInputs(
-            target: request.target, arguments: BuildPlan.arguments(request), ignored: ignored)
+            target: request.target, arguments: BuildPlan.arguments(request), ignored: context.ignored,
+            ignoreFile: context.ignoreFile)
         for stage in plan.stages {
             guard case .image(let image, _) = stage.base else { continue }
             let config = image.config.config
@@ -28,11 +29,13 @@ struct BuildChecks {
             report(.detail(dockerfile.excerpt(around: finding.range).joined(separator: "\n")))
         }
         guard request.failsOnFindings || result.failsBuild, let first = result.findings.first else { return }
-        let count = result.findings.count
+        let others = result.findings.count - 1
         let cause = request.failsOnFindings ? "--check" : "the directive check=error=true"
         throw BuildError(
-            count == 1 ? "a build check found something" : "the build checks found \(count) things",
+            "\(first.check.rawValue): \(first.message)"
+                + (others == 0 ? "" : ", and \(others) more \(others == 1 ? "finding" : "findings")"),
             at: first.range,
-            hint: "\(cause) makes this an error; # check=skip=\(first.check.rawValue) above the instruction accepts it")
+            hint: (first.hint.map { "\($0); " } ?? "")
+                + "\(cause) makes it an error, # check=skip=\(first.check.rawValue) above the instruction accepts it")
     }
 }

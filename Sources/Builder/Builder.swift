@@ -43,7 +43,7 @@ package struct Builder: Sendable {
             let dockerfile = try Dockerfile(parsing: context.dockerfile)
             warnOfUndeclaredArguments(dockerfile)
             let plan = try await BuildPlan.make(dockerfile, request, registries: registries, pool: pool)
-            try BuildChecks(request: request, report: report).run(on: dockerfile, plan: plan, ignored: context.ignored)
+            try BuildChecks(request: request, report: report).run(on: dockerfile, plan: plan, context: context)
             let secrets = try await pool.run { [request] () throws(any Error) in try BuildSecrets(reading: request) }
             let tools = try makeTools(state, scratch, registries, context.time, secrets)
             let image = try await build(plan, context: context, tools: tools, registries: registries)

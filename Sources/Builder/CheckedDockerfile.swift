@@ -18,11 +18,12 @@ package struct CheckedDockerfile: Sendable {
         do {
             let root = try Directory(opening: context)
             let (text, folder, name) = try BuildContext.readDockerfile(dockerfile, in: root)
-            let ignored = try BuildContext.readIgnoreFile(besides: name, in: folder, root: root).patterns
+            let (ignored, ignoreFile) = try BuildContext.readIgnoreFile(besides: name, in: folder, root: root)
             let read = try SourceText(text)
             source = read
             let inputs = CheckInputs(
-                target: target, arguments: BuildPlan.arguments(buildArguments, for: .host), ignored: ignored)
+                target: target, arguments: BuildPlan.arguments(buildArguments, for: .host), ignored: ignored,
+                ignoreFile: ignoreFile)
             report = try Dockerfile(parsing: read).check(inputs)
             self.source = read
         } catch {

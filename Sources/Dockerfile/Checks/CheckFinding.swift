@@ -26,6 +26,8 @@ package struct CheckInputs: Sendable {
     package var arguments: BuildArguments
     /// The context's `.dockerignore`.
     package var ignored: IgnorePatterns
+    /// The name of the file that they are from, for messages.
+    package var ignoreFile: String
     /// The base images by the index of their stage; those not here are unknown.
     package var bases: [Int: Base]
 
@@ -47,11 +49,12 @@ package struct CheckInputs: Sendable {
 
     package init(
         target: String? = nil, arguments: BuildArguments = BuildArguments(), ignored: IgnorePatterns = .none,
-        bases: [Int: Base] = [:]
+        ignoreFile: String = ".dockerignore", bases: [Int: Base] = [:]
     ) {
         self.target = target
         self.arguments = arguments
         self.ignored = ignored
+        self.ignoreFile = ignoreFile
         self.bases = bases
     }
 }

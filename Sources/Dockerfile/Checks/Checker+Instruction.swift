@@ -106,7 +106,7 @@ extension Checker {
             find(
                 .copyIgnoredFile, "\(instruction.name) names '\(word.text)', which is not in the build context",
                 at: word.range,
-                hint: "it is excluded by line \(line.number) of .dockerignore (\"\(line.text)\")")
+                hint: "it is excluded by line \(line.number) of \(inputs.ignoreFile) (\"\(line.text)\")")
         }
     }
 }

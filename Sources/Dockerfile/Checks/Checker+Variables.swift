@@ -35,7 +35,7 @@ extension Checker {
                     hint = "a stage must declare what it takes from the builder: write ARG \(name) in this stage"
                 } else if isGlobal {
                     hint = "an ARG before the first FROM must be declared again: write ARG \(name) in this stage"
-                } else if case .copy = instruction.kind, similar == nil {
+                } else if similar == nil, ["COPY", "ADD"].contains(instruction.name) {
                     hint = "to keep a '$', write \\$; in a heredoc, quote its name"
                 }
                 find(.undefinedVar, "the variable '\(name)' is not defined", at: word.range, hint: hint)
