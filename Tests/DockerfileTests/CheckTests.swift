@@ -277,7 +277,7 @@ struct CheckTests {
     func fuzz() throws {
         var random = SeededGenerator(state: 12)
         var found = 0
-        for _ in 0..<4000 {
+        for _ in 0..<12_000 {
             let source = try SourceText(
                 Array(("# check=experimental=all\nFROM base\n" + FuzzTests.text(&random, pieces: 10)).utf8))
             guard let file = try? Dockerfile(parsing: source) else { continue }
