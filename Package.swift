@@ -76,7 +76,7 @@ let package = Package(
         tests("RegistryTests", ["Registry", "OCI", "SystemIO", systemPackage]),
         tests("LayersTests", ["Layers", "OCI", "SystemIO", systemPackage]),
         tests("SandboxTests", ["Sandbox", "SystemIO", systemPackage]),
-        tests("BuilderTests", ["Builder", "Dockerfile", "OCI", "SystemIO", systemPackage]),
+        tests("BuilderTests", ["Builder", "Dockerfile", "OCI", "Registry", "SystemIO", systemPackage]),
         tests("EndToEndTests", ["OCI", "SystemIO", systemPackage]),
     ]
 )
