@@ -49,8 +49,4 @@ enum SupportCheck {
                 hint: hint + "; or leave size out")
         }
     }
-
-    private static func unsupported(_ what: String, at range: SourceRange, hint: String? = nil) -> DockerfileError {
-        DockerfileError("\(what) is not supported yet", at: range, hint: hint)
-    }
 }
