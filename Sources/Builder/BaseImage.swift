@@ -73,13 +73,15 @@ struct BaseImage: Sendable {
         let index = try decode(ImageIndex.self, bytes, name: "the index of \(name)")
         guard let chosen = index.manifest(for: platform) else {
             throw BuildError(
-                "\(name) has no image for \(platform)", hint: "it has \(index.platformsOnOffer); choose one with --platform")
+                "\(name) has no image for \(platform)",
+                hint: "it has \(index.platformsOnOffer); choose one with --platform")
         }
         return chosen
     }
 
     private static func make(
-        _ manifest: Manifest, config bytes: [UInt8], digest: Digest, name: String, platform: Platform, origin: BlobOrigin
+        _ manifest: Manifest, config bytes: [UInt8], digest: Digest, name: String, platform: Platform,
+        origin: BlobOrigin
     ) throws -> BaseImage {
         let config = try decode(ImageConfig.self, bytes, name: "the config of \(name)")
         guard manifest.config.mediaType.isConfig else {
@@ -87,7 +89,8 @@ struct BaseImage: Sendable {
         }
         guard config.rootfs.diffIDs.count == manifest.layers.count else {
             throw BuildError(
-                "\(name) is damaged: its manifest has \(manifest.layers.count) layers, its config \(config.rootfs.diffIDs.count)")
+                "\(name) is damaged: its manifest has \(manifest.layers.count) layers, its config \(config.rootfs.diffIDs.count)"
+            )
         }
         guard config.os.isEmpty || platform.accepts(config.platform) else {
             throw BuildError(
@@ -98,7 +101,8 @@ struct BaseImage: Sendable {
             StoredLayer(layer: Layer(descriptor: descriptor, diffID: diffID), origin: origin)
         }
         if let strange = layers.first(where: { $0.layer.descriptor.mediaType.layerCompression == nil }) {
-            throw BuildError("\(name) has a layer of the type \(strange.layer.descriptor.mediaType), which is not supported")
+            throw BuildError(
+                "\(name) has a layer of the type \(strange.layer.descriptor.mediaType), which is not supported")
         }
         return BaseImage(config: config, layers: layers, digest: digest)
     }

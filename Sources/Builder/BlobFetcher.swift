@@ -66,7 +66,8 @@ struct BlobFetcher: Sendable {
         let digest = Digest(sha256: hasher.finish())
         guard digest == descriptor.digest, size == descriptor.size else {
             throw BuildError(
-                "the blob \(descriptor.digest) in the layout \(layout.printable) is damaged: it holds \(size) bytes with the digest \(digest)")
+                "the blob \(descriptor.digest) in the layout \(layout.printable) is damaged: it holds \(size) bytes with the digest \(digest)"
+            )
         }
     }
 }

@@ -61,8 +61,11 @@ struct BuildPlan: Sendable {
             case .image(let name, let platform):
                 let image: BaseImage
                 do { image = try await resolver.image(name, platform: platform) } catch {
-                    var failure = BuildError(error, doing: "the base image '\(name)' cannot be used").at(node.stage.range)
-                    if let stage = graph.suggestion(forImage: name) { failure.hint = "did you mean the stage '\(stage)'?" }
+                    var failure = BuildError(error, doing: "the base image '\(name)' cannot be used").at(
+                        node.stage.range)
+                    if let stage = graph.suggestion(forImage: name) {
+                        failure.hint = "did you mean the stage '\(stage)'?"
+                    }
                     throw failure
                 }
                 bases[index] = .image(image, name: name)
@@ -90,8 +93,12 @@ struct BuildPlan: Sendable {
         for (from, reference) in references {
             guard case .image(let name) = reference, external[name] == nil else { continue }
             do { external[name] = try await resolver.external(name) } catch {
-                var failure = BuildError(error, doing: "'\(name)' is no stage before this one, and as an image it cannot be used").at(from.range)
-                if let similar = stage.graph.suggestion(forImage: name) { failure.hint = "did you mean the stage '\(similar)'?" }
+                var failure = BuildError(
+                    error, doing: "'\(name)' is no stage before this one, and as an image it cannot be used"
+                ).at(from.range)
+                if let similar = stage.graph.suggestion(forImage: name) {
+                    failure.hint = "did you mean the stage '\(similar)'?"
+                }
                 throw failure
             }
         }
@@ -140,7 +147,9 @@ struct StagePlan: Sendable {
     }
 
     /// Everything that an instruction takes files from, as written and as what it is.
-    func references(of instruction: Instruction) throws(DockerfileError) -> [(from: Word, meaning: StageGraph.Reference)] {
+    func references(of instruction: Instruction) throws(DockerfileError) -> [(
+        from: Word, meaning: StageGraph.Reference
+    )] {
         switch instruction.kind {
         case .copy(let copy):
             guard let from = copy.from else { return [] }

@@ -127,7 +127,8 @@ extension GitCredentials {
     package init(token: String, username: String?, host: String?, origin: String) {
         if username == nil, let colon = token.firstIndex(of: ":") {
             self.init(
-                username: String(token[..<colon]), password: String(token[token.index(after: colon)...]), origin: origin)
+                username: String(token[..<colon]), password: String(token[token.index(after: colon)...]), origin: origin
+            )
             return
         }
         let usual =

@@ -53,9 +53,12 @@ final class FlatFiles: StageFiles {
             throw BuildError("[internal error] a stage's tree holds layers that the stage does not have")
         }
         let missing = Array(layers.dropFirst(applied.count))
-        try await missing.forEachConcurrently(width: BuildTools.unpackWidth) { [tools] in try await tools.blobs.fetch($0) }
+        try await missing.forEachConcurrently(width: BuildTools.unpackWidth) { [tools] in
+            try await tools.blobs.fetch($0)
+        }
         for stored in missing {
-            try await tools.pool.run { [tools] () throws(any Error) in try Self.unpack(stored.layer, into: root, tools) }
+            try await tools.pool.run { [tools] () throws(any Error) in try Self.unpack(stored.layer, into: root, tools)
+            }
             state.withLock { $0.applied.append(stored.layer.diffID) }
         }
         return root
@@ -70,7 +73,9 @@ final class FlatFiles: StageFiles {
 
     private static func unpack(_ layer: Layer, into root: Directory, _ tools: BuildTools) throws {
         guard let compression = layer.descriptor.mediaType.layerCompression else {
-            throw BuildError("the layer \(layer.descriptor.digest) has the type \(layer.descriptor.mediaType), which cannot be unpacked")
+            throw BuildError(
+                "the layer \(layer.descriptor.digest) has the type \(layer.descriptor.mediaType), which cannot be unpacked"
+            )
         }
         _ = try LayerUnpacker.unpack(
             blob: try tools.store.open(layer.descriptor), compression: compression, expecting: layer.diffID,
@@ -90,7 +95,7 @@ final class FlatFiles: StageFiles {
                 hint: "run as root, or where user namespaces are allowed; COPY, ADD and metadata work as they are")
         }
         let root = try await lay(layers)
-        let result = try await tools.pool.run { [tools] () throws(any Error) in 
+        let result = try await tools.pool.run { [tools] () throws(any Error) in
             try Self.run(command, mounts, in: root, with: tools)
         }
         if let layer = result.layer { state.withLock { $0.applied.append(layer.layer.diffID) } }

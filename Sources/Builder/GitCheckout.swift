@@ -37,7 +37,8 @@ struct GitCheckout {
     private static func fetch(_ location: GitLocation, with git: GitProgram, into folder: Directory) throws -> String {
         let options = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-commit-graph"]
         guard let commit = location.commit else {
-            let answer = try git.attempt(options + ["--depth=1", "--", location.url, location.ref ?? "HEAD"], in: folder)
+            let answer = try git.attempt(
+                options + ["--depth=1", "--", location.url, location.ref ?? "HEAD"], in: folder)
             guard answer.succeeded else { throw git.explain(answer, location) }
             return try git.line(["rev-parse", "--verify", "FETCH_HEAD^{commit}"], in: folder)
         }

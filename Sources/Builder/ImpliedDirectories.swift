@@ -23,9 +23,11 @@ enum ImpliedDirectories {
         guard !folders.isEmpty else { return nil }
         let top = try scratch.makeFolder("implied")
         for path in folders.sorted(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) }) {
-            guard let node = try describe(path, trees, implied), let name = path.bytes.isEmpty ? nil : FilePath(bytes: path.name)
+            guard let node = try describe(path, trees, implied),
+                let name = path.bytes.isEmpty ? nil : FilePath(bytes: path.name)
             else { continue }
-            let parent = path.parent.isRoot ? top : try top.openDirectory(FilePath(bytes: path.parent.bytes), .noSymlinks)
+            let parent =
+                path.parent.isRoot ? top : try top.openDirectory(FilePath(bytes: path.parent.bytes), .noSymlinks)
             try parent.makeDirectory(name, mode: 0o755)
             try parent.setOwnerAndMode(of: name, node.status)
             for attribute in try view.attributes(node) { try parent.setAttribute(attribute, on: name) }

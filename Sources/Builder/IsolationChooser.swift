@@ -26,7 +26,9 @@ struct IsolationChooser {
         let folder = tools.scratch.path.appending("probe")
         if let choice = request.isolation, let forced = Isolation(rawValue: choice.rawValue) {
             if let refusal = try forced.refusal(in: folder) {
-                throw BuildError("the isolation '\(choice.rawValue)' is not possible here: \(refusal)", hint: "leave --isolation out to use the best that works")
+                throw BuildError(
+                    "the isolation '\(choice.rawValue)' is not possible here: \(refusal)",
+                    hint: "leave --isolation out to use the best that works")
             }
             tools.report(.note("isolation: \(forced.rawValue), as asked for"))
             return forced
@@ -34,7 +36,10 @@ struct IsolationChooser {
         let probe = try Isolation.probe(in: folder)
         let reasons = probe.refusals.isEmpty ? "" : " (\(probe.refusals.joined(separator: "; ")))"
         // Without a RUN nobody is isolated from anything: only how files are kept is chosen.
-        tools.report(needsRun ? .note("isolation: \(probe.isolation.rawValue)\(reasons)") : .detail("isolation: \(probe.isolation.rawValue)\(reasons)"))
+        tools.report(
+            needsRun
+                ? .note("isolation: \(probe.isolation.rawValue)\(reasons)")
+                : .detail("isolation: \(probe.isolation.rawValue)\(reasons)"))
         return probe.isolation
     }
 }

@@ -18,7 +18,8 @@ struct LayerMaker: Sendable {
         let name = file.name
         do {
             var writer = try LayerWriter(
-                to: try file.descriptor.duplicate(), compression: .gzip, threads: threads, latest: latest, cancellation: cancellation)
+                to: try file.descriptor.duplicate(), compression: .gzip, threads: threads, latest: latest,
+                cancellation: cancellation)
             try write(&writer)
             let layer = try writer.finish()
             try store.adopt(name, as: layer.descriptor.digest)

@@ -34,7 +34,8 @@ struct LocalOutputs: Sendable {
     /// Writes the layout, and the tar under a temporary name: it takes its place when the image was pushed as well.
     func write(_ image: BuiltImage) async throws -> Pending? {
         guard request.tarPath != nil || request.layoutPath != nil else { return nil }
-        try await image.layers.forEachConcurrently(width: BuildTools.unpackWidth) { [blobs] in try await blobs.fetch($0) }
+        try await image.layers.forEachConcurrently(width: BuildTools.unpackWidth) { [blobs] in try await blobs.fetch($0)
+        }
         let store = blobs.store
         let local = LocalImage(
             descriptor: image.descriptor, manifestBytes: image.manifestBytes, manifest: image.manifest,
@@ -50,7 +51,8 @@ struct LocalOutputs: Sendable {
 
     private func writeLayout(_ image: LocalImage, to path: FilePath) throws {
         do {
-            try ImageLayout(creating: path).write(image, tag: request.destinations.first?.tag, cancellation: cancellation)
+            try ImageLayout(creating: path).write(
+                image, tag: request.destinations.first?.tag, cancellation: cancellation)
         } catch {
             throw BuildError(error, doing: "the OCI layout '\(path.printable)' cannot be written")
         }

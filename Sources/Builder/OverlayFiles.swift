@@ -76,7 +76,8 @@ final class OverlayFiles: StageFiles {
         guard outcome.status.isSuccess else { return RunResult(status: outcome.status, layer: nil) }
         let upper = try folder.openDirectory("root", .noSymlinks)
         let below = UnionTree(layers: lower.map { .overlay($0) })
-        let changes = try OverlayChanges.read(upper: upper, lower: below, ignoring: [], cancellation: tools.cancellation)
+        let changes = try OverlayChanges.read(
+            upper: upper, lower: below, ignoring: [], cancellation: tools.cancellation)
         guard !changes.isEmpty else { return RunResult(status: outcome.status, layer: nil) }
         let layer = try tools.maker.make { writer in try writer.add(changes, from: upper) }
         // The upper folder is the layer's tree already, but for the times that the layer does not have.

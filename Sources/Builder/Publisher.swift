@@ -53,7 +53,9 @@ struct Publisher: Sendable {
             return report(.pushed(descriptor, to: place, how: .present))
         }
         var session: UploadSession?
-        if case .registry(let registry, let source) = stored.origin, registry == repository.registry, source != repository.name {
+        if case .registry(let registry, let source) = stored.origin, registry == repository.registry,
+            source != repository.name
+        {
             switch try await client.mountBlob(descriptor.digest, from: source, to: repository.name) {
             case .mounted: return report(.pushed(descriptor, to: place, how: .mounted))
             case .session(let opened): session = opened
@@ -70,7 +72,8 @@ struct Publisher: Sendable {
     func finish(_ image: BuiltImage) async throws {
         for repository in repositories {
             let client = registries.client(for: repository.registry)
-            try await client.uploadBlob(image.manifest.config, repository: repository.name, source: .bytes(image.configBytes))
+            try await client.uploadBlob(
+                image.manifest.config, repository: repository.name, source: .bytes(image.configBytes))
         }
         for destination in destinations {
             let client = registries.client(for: destination.registry)

@@ -10,7 +10,9 @@ extension StageBuilder {
             draft.appendHistory("ENV " + StageBuilder.join(pairs))
         case .label(let pairs):
             draft.update { config in
-                for pair in pairs { config.labels = (config.labels ?? [:]).merging([pair.key.text: pair.value.text]) { $1 } }
+                for pair in pairs {
+                    config.labels = (config.labels ?? [:]).merging([pair.key.text: pair.value.text]) { $1 }
+                }
             }
             draft.appendHistory("LABEL " + StageBuilder.join(pairs))
         case .maintainer(let name):

@@ -50,7 +50,8 @@ extension StageBuilder {
         if environment["HOME"] == nil { environment["HOME"] = user.home.string }
         for addition in additions { environment[addition.name] = addition.value }
         return Command(
-            arguments, environment: environment.assignments, workingDirectory: FilePath(draft.workingDirectory), user: user)
+            arguments, environment: environment.assignments, workingDirectory: FilePath(draft.workingDirectory),
+            user: user)
     }
 
     /// `|2 A=1 B=2 /bin/sh -c make`: the build arguments that the command saw, as Docker writes them.
@@ -72,7 +73,8 @@ extension StageBuilder {
                 case 137: "137: a process was killed, often because memory ran out"
                 default: nil as String?
                 }
-            return BuildError("the command failed with exit code \(code)", at: instruction.range, hint: hint, exitCode: code)
+            return BuildError(
+                "the command failed with exit code \(code)", at: instruction.range, hint: hint, exitCode: code)
         case .signaled(let signal):
             return BuildError(
                 "the command was killed by signal \(signal)", at: instruction.range,

@@ -61,7 +61,9 @@ struct StageBuilder {
     private mutating func step(_ written: Instruction, progress: inout StepCounter) async throws {
         let number = progress.next()
         let start = ContinuousClock.now
-        tools.report(.stepStarted(number: number, count: progress.count, stage: stageName, text: written.original.hidingUserInformation))
+        tools.report(
+            .stepStarted(
+                number: number, count: progress.count, stage: stageName, text: written.original.hidingUserInformation))
         let layers = draft.layers.count
         let instruction = try scope.expanded(written)
         try await perform(instruction)
@@ -70,7 +72,8 @@ struct StageBuilder {
         let layer = draft.layers.count > layers ? draft.layers.last : nil
         if let layer { publish?(layer) }
         tools.report(
-            .stepFinished(number: number, seconds: (ContinuousClock.now - start).seconds, layer: layer?.layer.descriptor))
+            .stepFinished(
+                number: number, seconds: (ContinuousClock.now - start).seconds, layer: layer?.layer.descriptor))
     }
 
     private mutating func perform(_ instruction: Instruction) async throws {
@@ -80,7 +83,8 @@ struct StageBuilder {
         case .add(let add): try await perform(add, instruction)
         case .workdir(let path): try await changeDirectory(to: path.text)
         case .arg: break
-        case .env, .label, .maintainer, .cmd, .entrypoint, .expose, .volume, .user, .shell, .stopsignal, .healthcheck, .onbuild:
+        case .env, .label, .maintainer, .cmd, .entrypoint, .expose, .volume, .user, .shell, .stopsignal, .healthcheck,
+            .onbuild:
             try configure(instruction)
         }
     }

@@ -45,11 +45,11 @@ package final class StateDirectory: Sendable {
             let name = FilePath("\(getpid())-\(now.seconds)-\(now.nanoseconds)")
             do throws(SystemError) {
                 try work.makeDirectory(name, mode: 0o700)
-            } catch where error.errno == .fileExists { continue }
+            } catch  where error.errno == .fileExists { continue }
             let folder: Directory
             do throws(SystemError) {
                 folder = try work.openDirectory(name, .noSymlinks)
-            } catch where error.errno == .noSuchFileOrDirectory {
+            } catch  where error.errno == .noSuchFileOrDirectory {
                 // Nobody's lock was on it yet: a build that started meanwhile took it for a dead one's.
                 continue
             }
@@ -92,7 +92,7 @@ final class Scratch: Sendable {
             let name = FilePath("\(prefix)-\(number)")
             do throws(SystemError) {
                 try folder.makeDirectory(name, mode: 0o700)
-            } catch where error.errno == .fileExists {
+            } catch  where error.errno == .fileExists {
                 number += 1
                 continue
             }
@@ -108,7 +108,7 @@ final class Scratch: Sendable {
             do throws(SystemError) {
                 return ScratchFile(
                     descriptor: try folder.open(name, O_RDWR | O_CREAT | O_EXCL, mode: 0o600, .noSymlinks), name: name)
-            } catch where error.errno == .fileExists {
+            } catch  where error.errno == .fileExists {
                 number += 1
             }
         }

@@ -17,7 +17,8 @@ enum SupportCheck {
 
     private static func check(_ run: RunInstruction, for request: BuildRequest) throws {
         if let security = run.security, security.value == .insecure {
-            throw DockerfileError("RUN --security=insecure is refused: a build has no more rights than its sandbox", at: security.range)
+            throw DockerfileError(
+                "RUN --security=insecure is refused: a build has no more rights than its sandbox", at: security.range)
         }
         if let device = run.devices.first {
             throw DockerfileError("RUN --device is refused: a build has no devices", at: device.range)
@@ -40,12 +41,14 @@ enum SupportCheck {
         let hint = "it needs the overlay isolation: the right to make namespaces and mounts"
         if let network = run.network, network.value == .none {
             throw DockerfileError(
-                "RUN --network=none is not possible with chroot isolation: a network is shared there", at: network.range,
+                "RUN --network=none is not possible with chroot isolation: a network is shared there",
+                at: network.range,
                 hint: hint)
         }
         for mount in run.mounts where mount.options.contains(where: { $0.key == .size }) {
             throw DockerfileError(
-                "the size of a tmpfs cannot be limited with chroot isolation, where it is a folder on disk", at: mount.range,
+                "the size of a tmpfs cannot be limited with chroot isolation, where it is a folder on disk",
+                at: mount.range,
                 hint: hint + "; or leave size out")
         }
     }

@@ -78,7 +78,8 @@ struct BuildOptions: ParsableArguments {
     @Option(
         name: .customLong("ssh"),
         help: ArgumentHelp(
-            "An SSH agent for RUN --mount=type=ssh: default ($SSH_AUTH_SOCK) or ID=SOCKET. Repeatable.", valueName: "agent"))
+            "An SSH agent for RUN --mount=type=ssh: default ($SSH_AUTH_SOCK) or ID=SOCKET. Repeatable.",
+            valueName: "agent"))
     var agents: [String] = []
 
     @Option(

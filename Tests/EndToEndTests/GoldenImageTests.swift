@@ -19,9 +19,6 @@ struct GoldenImage: CustomTestStringConvertible {
             .map { GoldenImage(name: $0) }
     }()
 
-    /// Rules that the builder refuses so far: a folder leaves this table with the change that makes its image come true.
-    static let refused: Set<String> = ["heredocs"]
-
     var folder: FilePath { Fixtures.testImages.appending(name) }
 
     func expected() throws -> JSONValue { try JSONValue(parsing: contents(of: folder.appending("expected.json"))) }
@@ -53,11 +50,6 @@ struct GoldenImageTests {
 
     @Test("an image is what its expected.json says, in every isolation", arguments: GoldenImage.all)
     func golden(_ image: GoldenImage) throws {
-        guard GoldenImage.refused.contains(image.name) else { return try buildAndJudge(image) }
-        withKnownIssue("not supported yet") { try buildAndJudge(image) }
-    }
-
-    private func buildAndJudge(_ image: GoldenImage) throws {
         let site = try BuildSite()
         try image.copy(to: site)
         let expected = try image.expected()

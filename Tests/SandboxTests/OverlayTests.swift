@@ -98,7 +98,7 @@ struct OverlayTests {
         let before = try fixture.shell("cat /proc/self/mountinfo")
         #expect(try fixture.output("grep -c overlay /proc/self/mountinfo") == "1\n")
         #expect(try fixture.shell("cat /proc/self/mountinfo") == before)
-        #expect(try fixture.shell("ls -A scratch/merged") == "")
+        #expect(try fixture.shell("ls -A scratch/root/merged") == "")
     }
 
     @Test("/proc/sys and /sys are read-only, kernel files are hidden, foreign device nodes are dead")
@@ -203,7 +203,8 @@ struct OverlayTests {
         try fixture.shell("mkdir upper")
         let error = #expect(throws: SandboxError.self) { _ = try fixture.run("true") }
         #expect(
-            error?.description == "mount overlay on \(fixture.scratch.string)/merged: mount: No such file or directory")
+            error?.description
+                == "mount overlay on \(fixture.scratch.string)/root/merged: mount: No such file or directory")
         #expect(SandboxError.spawn(SpawnError(stage: .clone, call: "clone", errno: .notPermitted)).hint != nil)
     }
 }
