@@ -53,6 +53,8 @@ package struct BuildError: Error, Sendable {
         return switch system?.errno {
         case .noSpace: "free space in the state folder's file system, or name another with --state-dir"
         case .tooManyOpenFiles, .tooManyOpenFilesInSystem: "raise the limit of open files (ulimit -n)"
+        case .notPermitted where system?.call.contains("chown") == true:
+            "layers are unpacked with the owners that their files have, which needs root"
         case .readOnlyFileSystem: "name a writable folder with --state-dir"
         default: nil
         }
