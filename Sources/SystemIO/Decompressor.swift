@@ -32,7 +32,7 @@ package struct Decompressor: ~Copyable {
     ///
     /// - Parameter chunkSize: bytes of each buffer, at least 1; other than the default for tests.
     package init(_ file: consuming OwnedDescriptor, format: Format, chunkSize: Int = Decompressor.chunkSize) {
-        let input = CompressedInput(file, size: chunkSize)
+        let input = CompressedInput(file, size: format == .gzip ? max(chunkSize, GzipCodec.smallestWindow) : chunkSize)
         codec =
             switch format {
             case .none: Verbatim(input)
@@ -125,9 +125,15 @@ private final class GzipCodec: Codec {
     /// Bytes given out, and of those how many the fall-back has still to pass over.
     private var produced: Int64 = 0
     private var toSkip: Int64 = 0
+    /// CRC-32 of the bytes given out, and of those passed over: both must be the same bytes.
+    private var producedCheck: UInt32 = 0
+    private var skippedCheck: UInt32 = 0
+
+    /// Bytes: ISA-L 2.30 reads some stored blocks wrong that it is given one or two bytes at a time.
+    static let smallestWindow = 16
 
     init(_ input: CompressedInput, size: Int) {
-        output = .allocate(byteCount: max(size, 1), alignment: 64)
+        output = .allocate(byteCount: max(size, GzipCodec.smallestWindow), alignment: 64)
         inflater = ISALInflater()
         super.init(input)
     }
@@ -139,7 +145,10 @@ private final class GzipCodec: Codec {
     override func next() throws(Decompressor.Failure) -> UnsafeRawBufferPointer? {
         while true {
             if isBetweenMembers {
-                guard try beginMember() else { return nil }
+                guard try beginMember() else {
+                    guard toSkip == 0 else { throw .damaged("the gzip stream is damaged: its checksum is wrong") }
+                    return nil
+                }
             }
             let step = inflater.inflate(input.available, into: output)
             input.consume(step.consumed)
@@ -156,15 +165,31 @@ private final class GzipCodec: Codec {
                 }
                 guard try input.refill() else { throw .damaged("the gzip stream is truncated") }
             }
-            if let bytes = account(for: step.produced) { return bytes }
+            if let bytes = try account(for: step.produced) { return bytes }
         }
     }
 
-    private func account(for count: Int) -> UnsafeRawBufferPointer? {
+    /// What of the output is new.
+    ///
+    /// - Throws: if the fall-back reads other bytes than those that were given out already.
+    private func account(for count: Int) throws(Decompressor.Failure) -> UnsafeRawBufferPointer? {
         let skipped = Int(min(toSkip, Int64(count)))
-        toSkip -= Int64(skipped)
-        produced += Int64(count - skipped)
-        return skipped == count ? nil : UnsafeRawBufferPointer(rebasing: output[skipped..<count])
+        if skipped > 0 {
+            skippedCheck = GzipCodec.crc(skippedCheck, UnsafeRawBufferPointer(rebasing: output[..<skipped]))
+            toSkip -= Int64(skipped)
+            guard toSkip > 0 || skippedCheck == producedCheck else {
+                throw .damaged("the gzip stream is damaged: its checksum is wrong")
+            }
+        }
+        guard skipped < count else { return nil }
+        let bytes = UnsafeRawBufferPointer(rebasing: output[skipped..<count])
+        producedCheck = GzipCodec.crc(producedCheck, bytes)
+        produced += Int64(bytes.count)
+        return bytes
+    }
+
+    private static func crc(_ seed: UInt32, _ bytes: UnsafeRawBufferPointer) -> UInt32 {
+        crc32_gzip_refl(seed, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(bytes.count))
     }
 
     /// Makes ready for the next member; false where the file soundly ends.
@@ -199,6 +224,7 @@ private final class GzipCodec: Codec {
         members = 0
         isAfterPadding = false
         toSkip = produced
+        skippedCheck = 0
     }
 }
 
