@@ -26,8 +26,9 @@ package struct Builder: Sendable {
 
     /// Builds the image and brings it to every output.
     ///
-    /// After success all outputs exist. After failure no tag was moved and no output file exists that did not before; blobs that
-    /// were uploaded may remain, unnamed, until the registry collects them. The scratch folder is gone either way.
+    /// After success all outputs exist. After failure the tar and the digest file are as they were before. Blobs that were uploaded
+    /// may remain, unnamed, until the registry collects them; of several tags some may be set when a later one is refused, and an
+    /// OCI layout may hold the image when the push failed. The scratch folder is gone either way.
     /// - Throws: `FailedBuild`.
     package func build() async throws -> BuiltImage {
         var source: SourceText?

@@ -92,7 +92,7 @@ final class FlatFiles: StageFiles {
         guard runs else {
             throw BuildError(
                 "RUN needs a root file system, and the isolation 'none' has no way to enter one",
-                hint: "run as root, or where user namespaces are allowed; COPY, ADD and metadata work as they are")
+                hint: "run as root with the capabilities of a container, and leave --isolation out")
         }
         let root = try await lay(layers)
         let result = try await tools.pool.run { [tools] () throws(any Error) in
