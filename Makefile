@@ -48,7 +48,7 @@ demo: swift packages ## build a real application's image from its Git commit, wi
 test: swift packages ## run all tests, unit to end to end
 	@scripts/install-packages.sh $(TEST_PACKAGES)
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build
+	@SWIFT=$(SWIFT) scripts/test.sh
 
 bench: release ## measure builds of the demo's image: wall time, processor time, memory
 	@scripts/install-packages.sh $(DEMO_PACKAGES) $(BENCH_PACKAGES)

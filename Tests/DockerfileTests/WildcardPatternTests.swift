@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Dockerfile
@@ -66,7 +67,7 @@ struct WildcardPatternTests {
         let pattern = try WildcardPattern(parsing: Array((String(repeating: "a*", count: 200) + "b").utf8))
         var matches = true
         let path = Array(repeating: UInt8(ascii: "a"), count: 4000)
-        let time = ContinuousClock().measure { matches = pattern.matches(path) }
+        let time = processorTime { matches = pattern.matches(path) }
         #expect(!matches)
         #expect(time < .seconds(2))
     }

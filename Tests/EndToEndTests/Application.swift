@@ -73,17 +73,21 @@ struct Application {
 
     /// What the program of an unpacked image answers to `GET /health`; `nil` if it does not answer with 200.
     func health(in root: FilePath) throws -> String? {
-        let port = try freePort()
-        let server = try RunningProgram(server(root, port))
-        var answer: String?
-        _ = try eventually(within: .seconds(10)) {
-            let asked = try Program.run([
-                "curl", "--silent", "--fail", "--max-time", "2", "http://127.0.0.1:\(port)/health",
-            ])
-            if asked.status == 0 { answer = asked.text }
-            return asked.status == 0 || !server.isRunning()
+        // Another test's server may take the port in between: then the program ends at once, and another port is tried.
+        for _ in 0..<5 {
+            let port = try freePort()
+            let server = try RunningProgram(server(root, port))
+            var answer: String?
+            _ = try eventually {
+                let asked = try Program.run([
+                    "curl", "--silent", "--fail", "--max-time", "10", "http://127.0.0.1:\(port)/health",
+                ])
+                if asked.status == 0 { answer = asked.text }
+                return asked.status == 0 || !server.isRunning()
+            }
+            if server.isRunning(), let answer { return answer }
         }
-        return answer
+        return nil
     }
 }
 

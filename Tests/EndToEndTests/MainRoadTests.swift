@@ -73,10 +73,13 @@ struct MainRoadTests {
         // A git that writes down how it is called, and the configuration of the repository it worked on.
         let git1 = try Program.require(["sh", "-c", "command -v git"]).text.split(separator: "\n").first ?? "git"
         let record = site.folder.appending("calls")
+        let trace = site.folder.appending("trace")
         try site.folder.write(
             """
             #!/bin/sh
             echo "git $*" >> '\(record)'
+            # Git's own account of every program that it starts, with all arguments.
+            GIT_TRACE='\(trace)' && export GIT_TRACE
             '\(git1)' "$@"
             status=$?
             cat "$2/.git/config" >> '\(record)' 2>/dev/null
@@ -100,7 +103,9 @@ struct MainRoadTests {
         try #require(build.status == 0, "\(build.log)")
 
         #expect(try git.requests().contains { $0.status == 200 && $0.user == login.account })
-        #expect(overheard == [] && watched > 10)
+        #expect(overheard == [] && watched > 0)
+        let started = try text(of: trace)
+        #expect(started.contains("git-remote-http") && !started.contains(GitLogin.secret))
         #expect(!build.log.contains(GitLogin.secret))
         let calls = try text(of: record)
         #expect(calls.contains("fetch") && calls.contains("[core]"))

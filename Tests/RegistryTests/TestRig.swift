@@ -123,7 +123,7 @@ final class RegistryProcess: Sendable {
         let log = directory.path.appending("log")
         pid = try Program.start("docker-registry", ["serve", file.string], output: log)
         var found: Int?
-        for _ in 0..<500 where found == nil {
+        for _ in 0..<6000 where found == nil {
             usleep(20_000)
             let text = String(decoding: (try? directory.read("log")) ?? [], as: UTF8.self)
             found = text.firstMatch(of: /listening on [^ "]*:(\d+)/).flatMap { Int($0.1) }

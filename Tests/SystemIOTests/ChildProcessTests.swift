@@ -90,9 +90,12 @@ struct ChildProcessTests {
         #expect(error?.errno == .invalidArgument)
     }
 
+    /// Long enough for a shell to start and set its trap, on a machine that has much else to do.
+    static let trapIsSet = Duration.seconds(4)
+
     @Test("after its time it gets SIGTERM")
     func timeout() throws {
-        let result = try run("trap 'echo bye; exit 3' TERM; sleep 60 & wait", timeout: .milliseconds(300))
+        let result = try run("trap 'echo bye; exit 3' TERM; sleep 60 & wait", timeout: Self.trapIsSet)
         #expect(result.ending.status == .exited(3))
         #expect(result.ending.interruption == .timedOut)
         #expect(result.output == Array("bye\n".utf8))
@@ -100,19 +103,17 @@ struct ChildProcessTests {
 
     @Test("one that does not listen is killed when its grace is over")
     func grace() throws {
-        let start = ContinuousClock.now
         let result = try run(
-            "trap '' TERM; while :; do sleep 1; done", timeout: .milliseconds(100), grace: .milliseconds(300))
+            "trap '' TERM; while :; do sleep 1; done", timeout: Self.trapIsSet, grace: .milliseconds(300))
         #expect(result.ending.status == .signaled(9))
         #expect(result.ending.interruption == .timedOut)
-        #expect(ContinuousClock.now - start < .seconds(5))
     }
 
     @Test("what it leaves behind in another session is killed, and does not hold its output open")
     func daemon() throws {
         let start = ContinuousClock.now
-        let result = try run("setsid sh -c 'sleep 60' & setsid -f sleep 61; echo $!")
-        #expect(ContinuousClock.now - start < .seconds(5))
+        let result = try run("setsid sh -c 'sleep 600' & setsid -f sleep 601; echo $!")
+        #expect(ContinuousClock.now - start < .seconds(300), "the sleepers' time is 600 seconds")
         let pid = try #require(Int32(String(decoding: result.output, as: UTF8.self).dropLast()))
         #expect(kill(pid, 0) == -1 && errno == ESRCH)
     }

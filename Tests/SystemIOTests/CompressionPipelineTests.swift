@@ -112,7 +112,7 @@ import Testing
 
     /// A thread lets go of the pipeline a moment after its last work.
     func expectEnd(of token: () -> Token?) {
-        for _ in 0..<500 where token() != nil { usleep(10_000) }
+        for _ in 0..<6000 where token() != nil { usleep(10_000) }
         #expect(token() == nil, "threads of the pipeline still run")
     }
 

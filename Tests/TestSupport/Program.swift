@@ -29,7 +29,7 @@ package enum Program {
     /// `ProgramError` is thrown. The calling thread blocks.
     package static func run(
         _ arguments: [String], environment: [String: String]? = nil, in folder: FilePath? = nil,
-        input: [UInt8] = [], timeout: Duration = .seconds(120)
+        input: [UInt8] = [], timeout: Duration = .seconds(300)
     ) throws -> Outcome {
         let standardInput = try MemoryFile(holding: input)
         let output = try MemoryFile()
@@ -46,7 +46,7 @@ package enum Program {
     @discardableResult
     package static func require(
         _ arguments: [String], environment: [String: String]? = nil, in folder: FilePath? = nil,
-        input: [UInt8] = [], timeout: Duration = .seconds(120)
+        input: [UInt8] = [], timeout: Duration = .seconds(300)
     ) throws -> Outcome {
         let outcome = try run(arguments, environment: environment, in: folder, input: input, timeout: timeout)
         guard outcome.status == 0 else {

@@ -43,7 +43,7 @@ package final class RunningProgram: @unchecked Sendable {
     }
 
     /// Waits for the program's end; `ProgramError` if that takes longer than `timeout`.
-    package func wait(timeout: Duration = .seconds(60)) throws -> Program.Outcome {
+    package func wait(timeout: Duration = .seconds(300)) throws -> Program.Outcome {
         if let outcome { return outcome }
         let status = try Program.wait(for: pid, of: arguments, timeout: timeout)
         let outcome = Program.Outcome(
@@ -54,7 +54,9 @@ package final class RunningProgram: @unchecked Sendable {
 }
 
 /// Waits until `condition` holds, looking often; false if it did not within `timeout`.
-package func eventually(within timeout: Duration = .seconds(20), _ condition: () throws -> Bool) rethrows -> Bool {
+///
+/// The default tells what hangs from what is slow: hundreds of tests run beside this one.
+package func eventually(within timeout: Duration = .seconds(300), _ condition: () throws -> Bool) rethrows -> Bool {
     let deadline = ContinuousClock.now + timeout
     while true {
         if try condition() { return true }

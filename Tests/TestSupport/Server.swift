@@ -53,7 +53,7 @@ final class Server: Sendable {
     }
 
     /// Waits until `find` finds something in the log, at most `timeout`.
-    func wait<Found>(for what: String, timeout: Duration = .seconds(20), find: (String) -> Found?) throws -> Found {
+    func wait<Found>(for what: String, timeout: Duration = .seconds(120), find: (String) -> Found?) throws -> Found {
         let deadline = ContinuousClock.now + timeout
         while true {
             let said = try text(of: log)

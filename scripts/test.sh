@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Runs the tests that are built, and says again at the end what failed: the log of a whole run is long, and the place
+# that matters may be thousands of lines up.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+log=.build/test.log
+"${SWIFT:-swift}" test --skip-build "$@" 2>&1 | tee "$log"
+status=${PIPESTATUS[0]}
+if [ "$status" -ne 0 ]; then
+	echo
+	echo "What failed ($log has everything):"
+	# An issue's own line, and the lines below it that show the values; a long one is cut.
+	grep -aE -A 6 'recorded an issue|Fatal error|unexpected signal' "$log" | grep -avE '^(◇|✔|--)' | cut -c 1-600 | tail -n 60
+fi
+exit "$status"
