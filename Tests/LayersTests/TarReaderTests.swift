@@ -117,7 +117,7 @@ import Testing
         "a stream reads the same wherever it is cut into chunks", arguments: [1, 2, 3, 7, 8, 9, 13, 64, 1000, 1 << 18])
     func chunks(size: Int) throws {
         try bench.sh(
-            "{ head -c 20000 /dev/urandom; seq 1 3000; } > a; seq 1 500 > b; : > c; cat a c b > all; for t in gzip zstd; do for f in a c b; do $t -c $f; done > all.$t; done; "
+            "{ noise 20000; seq 1 3000; } > a; seq 1 500 > b; : > c; cat a c b > all; for t in gzip zstd; do for f in a c b; do $t -c $f; done > all.$t; done; "
                 + "{ cat all.gzip; head -c 777 /dev/zero; } > padded.gz")
         let expected = try bench.open("all").readAll(limit: 1 << 20)
         #expect(try read("all", .none, chunkSize: size) == expected)
@@ -140,7 +140,7 @@ import Testing
 
     @Test("damage is an error of its own", arguments: damages)
     func damage(script: String, format: Decompressor.Format) throws {
-        try bench.sh("{ head -c 9000 /dev/urandom; seq 1 2000; } > good; gzip -k good; zstd -q good; \(script)")
+        try bench.sh("{ noise 9000; seq 1 2000; } > good; gzip -k good; zstd -q good; \(script)")
         do {
             _ = try read("x", format)
             Issue.record("read")

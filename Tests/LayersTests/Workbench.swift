@@ -3,6 +3,7 @@ import Layers
 import OCI
 import SystemIO
 import SystemPackage
+import TestSupport
 import Testing
 
 /// A folder for one test, removed with all that is in it, and the shell to fill it with real tools.
@@ -29,7 +30,7 @@ final class Workbench {
     func sh(_ script: String) throws -> String {
         let output = directory.path.appending(".output")
         let status = try Workbench.spawn(
-            ["/bin/bash", "-c", "set -euo pipefail; umask 022; cd '\(directory.path.string)'; \(script)"],
+            ["/bin/bash", "-c", "set -euo pipefail; umask 022; \(noise); cd '\(directory.path.string)'; \(script)"],
             output: output.string)
         let text = String(decoding: try OwnedDescriptor.open(output, O_RDONLY).readAll(limit: 1 << 24), as: UTF8.self)
         guard status == 0 else { throw ScriptFailure(description: "status \(status): \(script)\n\(text)") }
