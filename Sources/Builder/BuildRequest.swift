@@ -44,10 +44,18 @@ package struct BuildRequest: Sendable {
 
     package var destinations: [ImageReference]
     package var pushes: Bool
+    /// Whether registries are asked before the build starts if the image may be pushed.
+    package var checksPushPermission: Bool
+    /// Whether a tag that its registry refuses to move is a warning in place of a failure.
+    package var ignoresImmutableTags: Bool
     package var tarPath: FilePath?
     package var layoutPath: FilePath?
     /// Written after everything else succeeded, without a newline, as Kaniko writes it.
     package var digestFile: FilePath?
+    /// Gets a line `repository@digest` for each destination, after everything else succeeded.
+    package var nameFile: FilePath?
+    /// Gets a line `repository:tag@digest` for each destination, after everything else succeeded.
+    package var taggedNameFile: FilePath?
 
     package var stateDirectory: FilePath
     /// `nil`: the best that works here.
@@ -96,6 +104,8 @@ package struct BuildRequest: Sendable {
         times = .reproducible
         destinations = []
         pushes = true
+        checksPushPermission = true
+        ignoresImmutableTags = false
         self.stateDirectory = stateDirectory
         self.registry = registry
         threads = 2

@@ -26,7 +26,7 @@ package struct Builder: Sendable {
 
     /// Builds the image and brings it to every output.
     ///
-    /// After success all outputs exist. After failure the tar and the digest file are as they were before. Blobs that were uploaded
+    /// After success all outputs exist. After failure the tar and the files for digest and names are as they were before. Blobs that were uploaded
     /// may remain, unnamed, until the registry collects them; of several tags some may be set when a later one is refused, and an
     /// OCI layout may hold the image when the push failed. The scratch folder is gone either way.
     /// - Throws: `FailedBuild`.
@@ -36,7 +36,9 @@ package struct Builder: Sendable {
             let state = try StateDirectory(opening: request.stateDirectory)
             let scratch = try state.makeScratch()
             defer { removeScratch(scratch) }
+            try ResultFiles(request).check()
             let registries = try Registries(request.registry, pool: pool, report: report)
+            async let permission: Void = checkPushPermission(registries)
             let context = try await pool.run { [request, cancellation, report] () throws(any Error) in
                 try BuildContext.prepare(request, scratch: scratch, cancellation: cancellation, report: report)
             }
@@ -46,9 +48,10 @@ package struct Builder: Sendable {
             let plan = try await BuildPlan.make(dockerfile, request, registries: registries, pool: pool)
             try BuildChecks(request: request, report: report).run(on: dockerfile, plan: plan, context: context)
             let secrets = try await pool.run { [request] () throws(any Error) in try BuildSecrets(reading: request) }
+            try await permission
             let tools = try makeTools(state, scratch, registries, context.time, secrets)
             let image = try await build(plan, context: context, tools: tools, registries: registries)
-            try await writeDigestFile(image)
+            try ResultFiles(request).write(image.descriptor.digest)
             return image
         } catch {
             throw FailedBuild(error: BuildError(error, doing: "the build failed"), source: source)
@@ -61,7 +64,7 @@ package struct Builder: Sendable {
     ) async throws -> BuiltImage {
         let publisher = Publisher(
             destinations: request.pushes ? request.destinations : [], blobs: tools.blobs, registries: registries,
-            report: report)
+            ignoresImmutableTags: request.ignoresImmutableTags, report: report)
         let makeFiles = try IsolationChooser(request: request, tools: tools).choose(for: plan)
         let image = try await publishing(with: publisher) { [request] publish in
             try await BuildLoop(
@@ -135,13 +138,9 @@ package struct Builder: Sendable {
         }
     }
 
-    private func writeDigestFile(_ image: BuiltImage) async throws {
-        guard let path = request.digestFile else { return }
-        do {
-            try OutputFile.write(Array(image.digest.utf8), to: path)
-        } catch {
-            throw BuildError("the digest file '\(path.printable)' cannot be written: \(error)")
-        }
+    private func checkPushPermission(_ registries: Registries) async throws {
+        guard request.pushes, request.checksPushPermission else { return }
+        try await PushPermission(destinations: request.destinations, registries: registries).check()
     }
 
     private func removeScratch(_ scratch: Scratch) {

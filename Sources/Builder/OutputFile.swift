@@ -25,6 +25,28 @@ enum OutputFile {
         }
     }
 
+    /// Makes sure that a file can be written to `path`, as far as that can be told without writing.
+    ///
+    /// - Throws: `SystemError` or `BuildError` for a folder in its place, and for a folder above it that does not let files be made.
+    static func check(_ path: FilePath) throws {
+        guard path.lastComponent != nil else { throw BuildError("it names no file") }
+        if let existing = try? OwnedDescriptor.open(path, O_PATH).status() {
+            guard existing.kind != .directory else { throw BuildError("it is a folder") }
+            // A device or a pipe is written in place.
+            guard existing.kind == .file else { return }
+        }
+        var folder = path.removingLastComponent()
+        // Folders that are missing are made, below the first one that is there.
+        while !folder.isEmpty, access(folder.string, F_OK) != 0, errno == ENOENT {
+            folder = folder.removingLastComponent()
+        }
+        let place: FilePath = folder.isEmpty ? "." : folder
+        guard try OwnedDescriptor.open(place, O_PATH).status().kind == .directory else {
+            throw BuildError("'\(place.printable)' is no folder")
+        }
+        guard access(place.string, W_OK | X_OK) == 0 else { throw SystemError.last("access", place) }
+    }
+
     private static func writeInPlace(_ bytes: [UInt8], _ path: FilePath) throws {
         let file = try OwnedDescriptor.open(path, O_WRONLY | O_TRUNC)
         try file.writeAll(bytes)

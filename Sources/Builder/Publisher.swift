@@ -8,6 +8,8 @@ struct Publisher: Sendable {
     let destinations: [ImageReference]
     let blobs: BlobFetcher
     let registries: Registries
+    /// Whether a tag that its registry refuses to move is a warning in place of a failure.
+    let ignoresImmutableTags: Bool
     let report: EventSink
 
     /// Blobs on their way at the same time.
@@ -69,18 +71,53 @@ struct Publisher: Sendable {
     }
 
     /// Stores config and manifest at every destination. All layers must be there.
+    ///
+    /// A destination that fails does not keep the others from being tried: which of them have the image afterwards is told by the events,
+    /// and by the error, which names every one that has not.
     func finish(_ image: BuiltImage) async throws {
-        for repository in repositories {
-            let client = registries.client(for: repository.registry)
-            try await client.uploadBlob(
-                image.manifest.config, repository: repository.name, source: .bytes(image.configBytes))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for repository in repositories {
+                group.addTask {
+                    try await registries.client(for: repository.registry).uploadBlob(
+                        image.manifest.config, repository: repository.name, source: .bytes(image.configBytes))
+                }
+            }
+            try await group.waitForAll()
         }
-        for destination in destinations {
-            let client = registries.client(for: destination.registry)
+        let failures = await withTaskGroup(of: (Int, any Error)?.self) { group in
+            for (index, destination) in destinations.enumerated() {
+                group.addTask {
+                    do {
+                        try await publish(image, at: destination)
+                        return nil
+                    } catch {
+                        return (index, error)
+                    }
+                }
+            }
+            var failures: [(Int, any Error)] = []
+            for await case let failure? in group { failures.append(failure) }
+            return failures.sorted { $0.0 < $1.0 }
+        }
+        guard let first = failures.first else { return }
+        guard destinations.count > 1 else { throw first.1 }
+        let reasons = failures.map { "\n  \(destinations[$0.0]): \(BuildError($0.1, doing: "not pushed").message)" }
+        throw BuildError(
+            "the image could not be pushed to \(failures.count) of \(destinations.count) destinations:"
+                + reasons.joined(),
+            hint: BuildError(first.1, doing: "").hint)
+    }
+
+    private func publish(_ image: BuiltImage, at destination: ImageReference) async throws {
+        let client = registries.client(for: destination.registry)
+        do throws(RegistryError) {
             try await client.putManifest(
                 image.manifestBytes, mediaType: image.descriptor.mediaType, repository: destination.repository,
                 reference: destination.manifestName)
-            report(.published(reference: destination.description, digest: image.descriptor.digest))
+        } catch {
+            guard ignoresImmutableTags, error.isImmutableTag else { throw error }
+            return report(.warning("\(destination) keeps the image that it has: \(error)"))
         }
+        report(.published(reference: destination.description, digest: image.descriptor.digest))
     }
 }

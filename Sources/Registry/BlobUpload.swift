@@ -54,7 +54,7 @@ struct BlobUpload: Sendable {
                 // The registry forgot the upload, or another process behind the same name never knew it.
                 throw error.with(isTemporary: true)
             } catch {
-                await abandon(session)
+                await conversation.abandon(session, in: repository)
                 throw error
             }
             return true
@@ -136,13 +136,6 @@ struct BlobUpload: Sendable {
         Exchange(
             method: method, target: .url(url), headers: [(name: "Content-Type", value: "application/octet-stream")],
             body: body, repository: repository, scopes: scopes, onSent: onSent)
-    }
-
-    /// Lets the registry forget an upload that nobody will finish. It does so by itself one day: failures do not matter.
-    private func abandon(_ session: UploadSession) async {
-        _ = try? await conversation.send(
-            Exchange(method: .delete, target: .url(session.location), repository: repository, scopes: scopes),
-            expecting: [200, 202, 204])
     }
 
     private static func isLostSession(_ error: RegistryError) -> Bool {

@@ -87,7 +87,7 @@ extension RegistryClient {
                         "the registry stored the manifest under the digest \(printable(told, limit: 80)), not \(digest)"
                 )
             }
-        } catch  where RegistryClient.isImmutableTag(error) {
+        } catch  where error.isImmutableTag {
             let named = ImageReference(registry: registry, repository: repository, tag: reference)
             guard try await headManifest(of: named)?.digest == digest else {
                 throw error.with(hint: "tags of this repository cannot be moved: push under a new tag")
@@ -96,9 +96,32 @@ extension RegistryClient {
         return descriptor
     }
 
-    /// ECR answers TAG_INVALID, others say it only in words.
-    private static func isImmutableTag(_ error: RegistryError) -> Bool {
-        guard let status = error.status, [400, 403, 409, 412].contains(status) else { return false }
-        return error.codes.contains("TAG_INVALID") || error.message.lowercased().contains("immutable")
+    /// Makes sure that these credentials may push to a repository: an upload is opened and given up again at once.
+    ///
+    /// Nothing is left at the registry, as far as it lets clients give uploads up (ECR forgets them by itself after some time).
+    package func checkPush(to repository: String) async throws(RegistryError) {
+        let exchange = Exchange(
+            method: .post, target: .path("blobs/uploads/"), repository: repository, scopes: [Scope.push(repository)])
+        let response = try await conversation.sendPatiently(exchange, expecting: [202])
+        await conversation.abandon(try await UploadSession(response, conversation), in: repository)
+    }
+}
+
+extension Conversation {
+    /// Lets the registry forget an upload that nobody will finish. It does so by itself one day: failures do not matter.
+    func abandon(_ session: UploadSession, in repository: String) async {
+        _ = try? await send(
+            Exchange(
+                method: .delete, target: .url(session.location), repository: repository,
+                scopes: [Scope.push(repository)]),
+            expecting: [200, 202, 204])
+    }
+}
+
+extension RegistryError {
+    /// Whether a registry refused to move a tag. ECR answers TAG_INVALID, others say it only in words.
+    package var isImmutableTag: Bool {
+        guard let status, [400, 403, 409, 412].contains(status) else { return false }
+        return codes.contains("TAG_INVALID") || message.lowercased().contains("immutable")
     }
 }

@@ -28,6 +28,10 @@ extension BuildOptions {
         request.tarPath = tarPath.map { FilePath($0) }
         request.layoutPath = ociLayoutPath.map { FilePath($0) }
         request.digestFile = digestFile.map { FilePath($0) }
+        request.nameFile = nameFile.map { FilePath($0) }
+        request.taggedNameFile = taggedNameFile.map { FilePath($0) }
+        request.checksPushPermission = !skipsPermissionCheck
+        request.ignoresImmutableTags = ignoresImmutableTags
         request.isolation = isolation
         request.threads = try threadCount()
         request.toolEnvironment = Self.toolEnvironment(environment)
@@ -42,10 +46,13 @@ extension BuildOptions {
         if let destination = request.destinations.first(where: { $0.digest != nil }) {
             throw ValidationError("--dest \(destination): a destination has a tag, not a digest")
         }
-        for path in [tarPath, ociLayoutPath, digestFile, dockerfile, target] where path?.isEmpty == true {
-            throw ValidationError(
-                "a flag has an empty value: --tar-path, --oci-layout-path, --digest-file, --dockerfile and --target need one"
-            )
+        let values = [
+            ("--tar-path", tarPath), ("--oci-layout-path", ociLayoutPath), ("--digest-file", digestFile),
+            ("--image-name-with-digest-file", nameFile), ("--image-name-tag-with-digest-file", taggedNameFile),
+            ("--dockerfile", dockerfile), ("--target", target),
+        ]
+        for (flag, value) in values where value?.isEmpty == true {
+            throw ValidationError("\(flag) has an empty value")
         }
     }
 

@@ -40,6 +40,30 @@ struct BuildOptions: ParsableArguments {
     var digestFile: String?
 
     @Option(
+        name: .customLong("image-name-with-digest-file"),
+        help: ArgumentHelp(
+            "Write a line repository@digest for each destination here, after everything else succeeded.",
+            valueName: "file"))
+    var nameFile: String?
+
+    @Option(
+        name: .customLong("image-name-tag-with-digest-file"),
+        help: ArgumentHelp(
+            "Write a line repository:tag@digest for each destination here, after everything else succeeded.",
+            valueName: "file"))
+    var taggedNameFile: String?
+
+    @Flag(
+        name: .customLong("skip-push-permission-check"),
+        help: "Do not ask the registries before the build whether the image may be pushed.")
+    var skipsPermissionCheck = false
+
+    @Flag(
+        name: .customLong("push-ignore-immutable-tag-errors"),
+        help: "Let the build succeed when a tag exists that its registry does not let move.")
+    var ignoresImmutableTags = false
+
+    @Option(
         name: .customLong("build-arg"),
         help: ArgumentHelp(
             "A value for ARG; without =VALUE it is taken from the environment. Repeatable.", valueName: "name=value"))

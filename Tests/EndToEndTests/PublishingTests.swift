@@ -29,7 +29,10 @@ struct PublishingTests {
         #expect(first.digest == second.digest)
         #expect(uploads(after) == 0)
         #expect(after.contains { $0.method == "HEAD" && $0.path.contains("/blobs/sha256:") && $0.status == 200 })
-        #expect(!after.contains { $0.method == "POST" || $0.method == "PATCH" })
+        // The question whether the push is allowed opens an upload, and gives it up.
+        #expect(after.filter { $0.method == "POST" }.map(\.status) == [202])
+        #expect(after.filter { $0.method == "DELETE" }.map(\.status) == [204])
+        #expect(!after.contains { $0.method == "PATCH" })
         #expect(after.contains { $0.method == "PUT" && $0.path == "/v2/acme/app/manifests/2" && $0.status == 201 })
     }
 
@@ -72,6 +75,61 @@ struct PublishingTests {
             try !registry.requests().dropFirst(before).contains {
                 $0.method == "GET" && $0.path.hasSuffix(layer) && $0.status < 400
             })
+    }
+
+    @Test("a push that is not allowed is told before anything is built, and no upload is left behind by asking")
+    func permission() throws {
+        let closed = try DockerRegistry(user: ("ann", "secret"))
+        let site = try BuildSite("FROM busybox\nRUN echo it ran\n")
+        let build = try site.build(push("acme/app:1", to: closed))
+        #expect(build.status == 1 && !build.log.contains("it ran"), "\(build.log)")
+        #expect(build.log.contains("cannot be pushed to \(closed.host)/acme/app:1, and nothing was built"))
+
+        let open = try DockerRegistry()
+        try site.require(push("acme/app:1", to: open) + ["--dest", "\(open.host)/acme/other:1"])
+        for repository in ["app", "other"] {
+            let uploads = open.storage.appending("docker/registry/v2/repositories/acme/\(repository)/_uploads")
+            // An upload is what has a start; docker-registry forgets to remove the state of the hash of one given up.
+            let left = try Program.require(["find", uploads.string, "-name", "startedat"]).text
+            #expect(left == "")
+        }
+        let before = try open.requests().count
+        try site.require(push("acme/app:2", to: open) + ["--skip-push-permission-check"])
+        #expect(try !open.requests().dropFirst(before).contains { $0.method == "POST" })
+    }
+
+    @Test("the image's names with its digest are written in Kaniko's forms, one line a destination")
+    func nameFiles() throws {
+        let site = try BuildSite("FROM scratch\nCOPY file /file\n", files: ["file": "text\n"])
+        let (names, tagged) = (site.folder.appending("out/names"), site.folder.appending("out/tagged"))
+        let build = try site.require([
+            "--no-push", "--dest", "app:1", "--dest", "registry.example.com:5000/acme/app",
+            "--image-name-with-digest-file", names.string, "--image-name-tag-with-digest-file", tagged.string,
+        ])
+        let digest = try #require(build.digest)
+        #expect(
+            try text(of: names)
+                == "index.docker.io/library/app@\(digest)\nregistry.example.com:5000/acme/app@\(digest)\n")
+        #expect(
+            try text(of: tagged)
+                == "index.docker.io/library/app:1@\(digest)\nregistry.example.com:5000/acme/app:latest@\(digest)\n")
+    }
+
+    @Test(
+        "an output that cannot be written is told before anything is built",
+        arguments: [
+            ("--tar-path", "full", "it is a folder"), ("--digest-file", "full/file/x", "is no folder"),
+            ("--image-name-with-digest-file", "full/file/x/y", "Not a directory"),
+            ("--image-name-tag-with-digest-file", "/", "it names no file"),
+        ])
+    func unwritable(_ flag: String, _ path: String, _ reason: String) throws {
+        let site = try BuildSite("FROM busybox\nRUN echo it ran\n")
+        try site.folder.write("", to: "full/file")
+        let place = path.hasPrefix("/") ? path : site.folder.appending(path).string
+        let build = try site.build(["--no-push", "--dest", "app:1", flag, place])
+        #expect(build.status == 1 && !build.log.contains("it ran"), "\(build.log)")
+        #expect(
+            build.log.contains("\(flag) \(place) cannot be written: ") && build.log.contains(reason), "\(build.log)")
     }
 
     @Test("every destination gets the image, in one repository and in two, and in two registries")

@@ -1,0 +1,29 @@
+import OCI
+import Registry
+
+/// The question, before any work, whether the image may be pushed where it shall go.
+struct PushPermission: Sendable {
+    let destinations: [ImageReference]
+    let registries: Registries
+
+    /// Asks for each repository once, all at the same time.
+    ///
+    /// - Throws: `BuildError` that names a destination, why its registry refuses, and what to do.
+    func check() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            var asked: Set<String> = []
+            for destination in destinations
+            where asked.insert("\(destination.registry)/\(destination.repository)").inserted {
+                group.addTask {
+                    do {
+                        try await registries.client(for: destination.registry).checkPush(to: destination.repository)
+                    } catch {
+                        throw BuildError(
+                            error, doing: "the image cannot be pushed to \(destination), and nothing was built")
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+}
