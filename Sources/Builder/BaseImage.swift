@@ -25,15 +25,25 @@ struct BaseImage: Sendable {
                 try read(name, at: layout.path, reference: layout.reference, platform: platform)
             }
         }
-        return try await pull(try ImageReference(parsing: name), platform: platform, registries: registries)
+        let candidates = registries.candidates(for: try ImageReference(parsing: name))
+        for (index, candidate) in candidates.enumerated() {
+            do {
+                let purpose: RegistryReach.Purpose = index + 1 < candidates.count ? .mirror : .pull
+                return try await pull(
+                    candidate, platform: platform, client: registries.client(for: candidate.registry, to: purpose))
+            } catch {
+                guard index + 1 < candidates.count, !Task.isCancelled else { throw error }
+                registries.warn("the mirror's \(candidate) cannot be used: \(error); trying \(candidates[index + 1])")
+            }
+        }
+        throw BuildError("[internal error] \(name) has no place")
     }
 
     // MARK: From a registry
 
     private static func pull(
-        _ reference: ImageReference, platform: Platform, registries: Registries
+        _ reference: ImageReference, platform: Platform, client: RegistryClient
     ) async throws -> BaseImage {
-        let client = registries.client(for: reference.registry)
         var fetched = try await client.manifest(of: reference)
         if fetched.descriptor.mediaType.isIndex {
             let child = try choose(fetched.bytes, name: "\(reference)", platform: platform)

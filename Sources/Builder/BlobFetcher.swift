@@ -34,7 +34,8 @@ struct BlobFetcher: Sendable {
             case .store: throw BuildError("the blob \(descriptor.digest) disappeared from the state folder")
             case .registry(let registry, let repository):
                 from = "\(registry)/\(repository)"
-                try await registries.client(for: registry).blob(descriptor, repository: repository, to: .file(raw))
+                try await registries.client(for: registry, to: .pull).blob(
+                    descriptor, repository: repository, to: .file(raw))
             case .layout(let path):
                 from = path.printable
                 try await pool.run { () throws(any Error) in try BlobFetcher.copy(descriptor, from: path, to: raw) }

@@ -73,8 +73,7 @@ package struct BuildRequest: Sendable {
 
     /// How registries are reached.
     package struct RegistrySettings: Sendable {
-        /// `host[:port]` that are spoken to in plain HTTP.
-        package var insecure: Set<String>
+        package var reach: RegistryReach
         /// docker config files in the order they are looked for; the first that exists is used.
         package var configFiles: [FilePath]
         package var userAgent: String
@@ -82,9 +81,9 @@ package struct BuildRequest: Sendable {
         package var environment: [String: String]
 
         package init(
-            insecure: Set<String>, configFiles: [FilePath], userAgent: String, environment: [String: String]
+            reach: RegistryReach, configFiles: [FilePath], userAgent: String, environment: [String: String]
         ) {
-            self.insecure = insecure
+            self.reach = reach
             self.configFiles = configFiles
             self.userAgent = userAgent
             self.environment = environment

@@ -48,7 +48,7 @@ struct Publisher: Sendable {
     }
 
     private func publish(_ stored: StoredLayer, to repository: Repository) async throws {
-        let client = registries.client(for: repository.registry)
+        let client = registries.client(for: repository.registry, to: .push)
         let descriptor = stored.layer.descriptor
         let place = "\(repository.registry)/\(repository.name)"
         guard try await !client.blobExists(descriptor.digest, repository: repository.name) else {
@@ -78,7 +78,7 @@ struct Publisher: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for repository in repositories {
                 group.addTask {
-                    try await registries.client(for: repository.registry).uploadBlob(
+                    try await registries.client(for: repository.registry, to: .push).uploadBlob(
                         image.manifest.config, repository: repository.name, source: .bytes(image.configBytes))
                 }
             }
@@ -109,7 +109,7 @@ struct Publisher: Sendable {
     }
 
     private func publish(_ image: BuiltImage, at destination: ImageReference) async throws {
-        let client = registries.client(for: destination.registry)
+        let client = registries.client(for: destination.registry, to: .push)
         do throws(RegistryError) {
             try await client.putManifest(
                 image.manifestBytes, mediaType: image.descriptor.mediaType, repository: destination.repository,

@@ -16,7 +16,8 @@ struct PushPermission: Sendable {
             where asked.insert("\(destination.registry)/\(destination.repository)").inserted {
                 group.addTask {
                     do {
-                        try await registries.client(for: destination.registry).checkPush(to: destination.repository)
+                        try await registries.client(for: destination.registry, to: .push).checkPush(
+                            to: destination.repository)
                     } catch {
                         throw BuildError(
                             error, doing: "the image cannot be pushed to \(destination), and nothing was built")

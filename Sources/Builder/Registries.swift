@@ -8,15 +8,28 @@ import SystemPackage
 final class Registries: Sendable {
     private let settings: BuildRequest.RegistrySettings
     private let transport: CurlTransport
+    /// Believes any certificate.
+    private let credulous: CurlTransport
     private let credentials: Keychain
     private let report: EventSink
-    private let clients = Mutex<[String: RegistryClient]>([:])
+    private let clients = Mutex<[Way: RegistryClient]>([:])
+
+    /// All that makes the client of a registry: purposes that are served the same way share a client and its tokens.
+    private struct Way: Hashable {
+        let registry: String
+        let plainHTTP: Bool
+        let isCredulous: Bool
+        let tries: Int
+    }
 
     /// - Throws: `RegistryError` for a docker config that cannot be read or understood.
     init(_ settings: BuildRequest.RegistrySettings, pool: BlockingPool, report: @escaping EventSink) throws {
         self.settings = settings
         self.report = report
-        transport = CurlTransport(pool: pool, settings: Registries.transportSettings(settings))
+        var reached = Registries.transportSettings(settings)
+        transport = CurlTransport(pool: pool, settings: reached)
+        reached.trust.verifiesNobody = true
+        credulous = CurlTransport(pool: pool, settings: reached)
         let config = try DockerConfig.load(paths: settings.configFiles) { report(.warning($0)) }
         credentials = Keychain(config.map { [DockerConfigProvider($0)] } ?? [])
     }
@@ -33,20 +46,39 @@ final class Registries: Sendable {
             exceptions: value("no_proxy", "NO_PROXY"))
         transport.trust.authoritiesFile = value("SSL_CERT_FILE").map { FilePath($0) }
         transport.trust.authoritiesDirectory = value("SSL_CERT_DIR").map { FilePath($0) }
+        // Docker Hub's name in references is not where its registry is.
+        func dialled(_ host: String) -> String { ImageReference.isDockerHub(host) ? "registry-1.docker.io" : host }
+        for (host, file) in settings.reach.authorities { transport.trust.hostAuthorities[dialled(host)] = file }
+        for (host, files) in settings.reach.identities {
+            transport.trust.clientIdentities[dialled(host)] = .init(certificate: files.certificate, key: files.key)
+        }
+        transport.trust.unverifiedHosts = Set(settings.reach.unverified.hosts.map(dialled))
         return transport
     }
 
     /// For addresses that are no registry's, with the same proxies and certificates.
     var files: FileClient { FileClient(transport: transport) }
 
-    func client(for registry: String) -> RegistryClient {
-        clients.withLock { clients in
-            if let client = clients[registry] { return client }
+    func warn(_ text: String) { report(.warning(text)) }
+
+    /// The places where an image is looked for, in order: mirrors, then its own registry.
+    func candidates(for reference: ImageReference) -> [ImageReference] {
+        settings.reach.mirrors.candidates(for: reference)
+    }
+
+    func client(for registry: String, to purpose: RegistryReach.Purpose) -> RegistryClient {
+        let reach = settings.reach
+        let policy = reach.policy(purpose)
+        let way = Way(
+            registry: registry, plainHTTP: reach.plainHTTP.contains(registry, purpose),
+            isCredulous: reach.unverified.contains(registry, purpose), tries: policy.attempts)
+        return clients.withLock { clients in
+            if let client = clients[way] { return client }
             let report = self.report
             let client = RegistryClient(
-                registry: registry, plainHTTP: settings.insecure.contains(registry), transport: transport,
-                credentials: credentials, notice: { report(.warning($0)) })
-            clients[registry] = client
+                registry: registry, plainHTTP: way.plainHTTP, transport: way.isCredulous ? credulous : transport,
+                credentials: credentials, retry: policy, notice: { report(.warning($0)) })
+            clients[way] = client
             return client
         }
     }

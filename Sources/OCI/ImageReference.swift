@@ -50,7 +50,7 @@ package struct ImageReference: Hashable, Sendable {
             rest = rest[rest.index(after: slash)...]
         }
         guard ImageReference.isHost(registry) else { throw failure("'\(printable(registry))' is not a host[:port]") }
-        if registry == "index.docker.io" || registry == "registry-1.docker.io" { registry = ImageReference.dockerHub }
+        if ImageReference.isDockerHub(registry) { registry = ImageReference.dockerHub }
         var repository = String(rest)
         if registry == ImageReference.dockerHub, !repository.contains("/"), !repository.isEmpty {
             repository = "library/" + repository
@@ -65,6 +65,11 @@ package struct ImageReference: Hashable, Sendable {
         }
         self.init(
             registry: registry, repository: repository, tag: tag ?? (digest == nil ? "latest" : nil), digest: digest)
+    }
+
+    /// Whether a host is Docker Hub's, by any of its names.
+    package static func isDockerHub(_ host: String) -> Bool {
+        [dockerHub, "index.docker.io", "registry-1.docker.io"].contains(host)
     }
 
     /// The tag or digest that a manifest request asks for; the digest when there is one.

@@ -50,11 +50,20 @@ final class Conversation: Sendable {
                 } catch {
                     switch error.kind {
                     case .connection(.notTLS), .connection(.refused), .connection(.lost), .connection(.tls):
-                        return try await ping(http)
+                        return try await plainPing(http, after: error)
                     default: throw error
                     }
                 }
             }
+        }
+    }
+
+    /// Tries plain HTTP where TLS did not work. A server that says it speaks TLS makes the first failure the one that counts.
+    private func plainPing(_ url: HTTPURL, after failure: RegistryError) async throws(RegistryError) -> HTTPURL {
+        do throws(RegistryError) {
+            return try await ping(url)
+        } catch {
+            throw error.status == 400 && error.message.contains("HTTPS") ? failure : error
         }
     }
 

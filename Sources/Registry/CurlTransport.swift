@@ -130,7 +130,7 @@ private final class CurlHandle: @unchecked Sendable {
         if let failure = transfer.failure { throw failure }
         if let length = errorText.firstIndex(of: 0) { errorText.removeSubrange(length...) }
         let text = String(decoding: errorText.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        guard code == CURLE_OK || transfer.isCutShort else { throw explain(code, text, transfer) }
+        guard code == CURLE_OK || transfer.isCutShort else { throw explain(code, text, transfer, settings.trust) }
         var wait: curl_off_t = 0
         imgbuild_curl_get_offset(raw, CURLINFO_RETRY_AFTER, &wait)
         return HTTPResponse(
@@ -236,9 +236,12 @@ private final class CurlHandle: @unchecked Sendable {
         set(CURLOPT_NOPROGRESS, 0)
     }
 
-    private func explain(_ code: CURLcode, _ text: String, _ transfer: CurlTransfer) -> RegistryError {
+    private func explain(
+        _ code: CURLcode, _ text: String, _ transfer: CurlTransfer, _ trust: TransportSettings.Trust
+    ) -> RegistryError {
         let reason = text.isEmpty ? String(cString: curl_easy_strerror(code)) : text
         let url = transfer.request.url
+        let hasIdentity = trust.entry(of: trust.clientIdentities, for: url) != nil
         func failure(
             _ kind: RegistryError.ConnectionFailure, temporary: Bool, _ message: String? = nil, hint: String? = nil
         ) -> RegistryError {
@@ -277,7 +280,13 @@ private final class CurlHandle: @unchecked Sendable {
                 .tls, temporary: false, "\(url.authority) asks for a client certificate",
                 hint: "give it with --registry-client-cert \(url.authority)=CERTIFICATE,KEY")
         case CURLE_PARTIAL_FILE, CURLE_HTTP2, CURLE_GOT_NOTHING, CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_HTTP2_STREAM:
-            return failure(.lost, temporary: true)
+            // With TLS 1.3 a server that misses a client's certificate may hang up after the handshake, and nothing tells why.
+            let isMute = url.scheme == .https && transfer.head.status == 0 && !hasIdentity
+            return failure(
+                .lost, temporary: true,
+                hint: isMute
+                    ? "if the server asks for client certificates, give one with --registry-client-cert \(url.authority)=CERTIFICATE,KEY"
+                    : nil)
         default:
             return failure(.other, temporary: false)
         }

@@ -13,7 +13,7 @@ extension BuildOptions {
         var request = BuildRequest(
             source: try source(environment), stateDirectory: stateDirectory(environment),
             platform: try platform.map { try Self.validated { try Platform(parsing: $0) }($0) } ?? .host,
-            registry: registrySettings(environment))
+            registry: try registrySettings(environment))
         request.dockerfile = FilePath(dockerfile)
         request.target = target
         request.failsOnFindings = check
@@ -122,7 +122,7 @@ extension BuildOptions {
         return FilePath(environment["HOME"] ?? "/tmp").appending(".cache").appending("imgbuild")
     }
 
-    private func registrySettings(_ environment: [String: String]) -> BuildRequest.RegistrySettings {
+    private func registrySettings(_ environment: [String: String]) throws -> BuildRequest.RegistrySettings {
         var configFiles: [FilePath] = []
         if let folder = environment["DOCKER_CONFIG"], !folder.isEmpty {
             configFiles.append(FilePath(folder).appending("config.json"))
@@ -136,7 +136,7 @@ extension BuildOptions {
             "SSL_CERT_DIR",
         ]
         return BuildRequest.RegistrySettings(
-            insecure: Set(insecureRegistries), configFiles: configFiles, userAgent: "imgbuild/\(Version.number)",
+            reach: try routes.reach(environment), configFiles: configFiles, userAgent: "imgbuild/\(Version.number)",
             environment: environment.filter { names.contains($0.key) })
     }
 

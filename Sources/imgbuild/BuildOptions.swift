@@ -106,10 +106,8 @@ struct BuildOptions: ParsableArguments {
             valueName: "agent"))
     var agents: [String] = []
 
-    @Option(
-        name: .customLong("insecure-registry"),
-        help: ArgumentHelp("Speak plain HTTP with this registry. Repeatable.", valueName: "host"))
-    var insecureRegistries: [String] = []
+    @OptionGroup(title: "Routes to registries")
+    var routes: RouteOptions
 
     @Option(
         help: ArgumentHelp(

@@ -20,8 +20,12 @@ package final class DockerRegistry: Sendable {
     private let folder: TemporaryDirectory
     private let server: Server
 
-    /// Starts a registry, which asks for the name and password of `user` if there is one.
-    package init(user: (name: String, password: String)? = nil) throws {
+    /// Starts a registry, which asks for the name and password of `user` if there is one, and speaks TLS if it has a certificate
+    /// with its key, to those alone whom the authority of `clients` knows if there is one.
+    package init(
+        user: (name: String, password: String)? = nil, certificate: FilePath? = nil, key: FilePath? = nil,
+        clients: FilePath? = nil
+    ) throws {
         folder = try TemporaryDirectory()
         var configuration = """
             version: 0.1
@@ -30,9 +34,14 @@ package final class DockerRegistry: Sendable {
               filesystem: {rootdirectory: \(try folder.makeDirectory("storage"))}
               delete: {enabled: true}
               maintenance: {uploadpurging: {enabled: false}}
-            http: {addr: "127.0.0.1:0"}
+            http:
+              addr: "127.0.0.1:0"
 
             """
+        if let certificate, let key {
+            let authorities = clients.map { ", clientcas: [\($0)]" } ?? ""
+            configuration += "  tls: {certificate: \(certificate), key: \(key)\(authorities)}\n"
+        }
         if let user {
             // The registry takes bcrypt only; the password goes by standard input.
             let line = try Program.require(
