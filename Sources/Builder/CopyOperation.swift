@@ -43,6 +43,8 @@ struct CopyOperation {
     var unpackedFiles: UInt64 = 0
     /// Where archives are unpacked to; `nil` copies them as they are.
     var spool: ArchiveSpool?
+    /// Whether a file has become the destination itself.
+    private var isDestinationTaken = false
 
     struct Destination {
         let path: ImagePath
@@ -74,7 +76,6 @@ struct CopyOperation {
     /// - Throws: `BuildError` without a place if a literal source is missing, or the destination cannot take it.
     mutating func copy(_ written: Word, from source: Source) throws {
         let isWildcard = try Source.isWildcard(written.text)
-        var fileTakesDestination = false
         for match in try source.matches(of: written.text) {
             sourceNumber += 1
             let node = match.node
@@ -84,22 +85,14 @@ struct CopyOperation {
             } else if let spool, node.status.kind == .file, try TarReader.looksLikeArchive(source.tree.open(node)) {
                 try unpack(source.tree.open(node), name: match.name.relativeText, into: spool)
             } else {
-                let (target, isDestination) = try fileDestination(named: match.name.name)
-                // Documented; BuildKit's code would let the last file win.
-                guard !isDestination || !fileTakesDestination else {
-                    throw BuildError(
-                        "'\(written.text)' matches several files, and the destination '\(target.absolute)' is not a directory",
-                        hint: "end the destination with a slash")
-                }
-                fileTakesDestination = isDestination
-                try place(node, from: source, at: target)
+                try place(node, from: source, at: fileDestination(named: match.name.name))
             }
         }
     }
 
     /// Plans a file that is written out in the Dockerfile.
     mutating func copy(heredoc: Heredoc, time: Timestamp) throws {
-        let target = try fileDestination(named: Array(heredoc.name.utf8)[...]).path
+        let target = try fileDestination(named: Array(heredoc.name.utf8)[...])
         let bytes = Array(heredoc.contents.utf8)
         let permissions = options.mode?.apply(to: 0o644, isDirectory: false) ?? 0o644
         try plan.place(
@@ -114,19 +107,26 @@ struct CopyOperation {
     /// Where a file of this name goes: into an existing or named folder, else to the destination itself.
     ///
     /// Symlinks in the destination as it is written are followed; one that has the file's name in a folder gives way to it.
-    private mutating func fileDestination(
-        named name: ArraySlice<UInt8>
-    ) throws -> (path: ImagePath, isDestination: Bool) {
+    /// - Throws: `BuildError` if a second file would become the destination. BuildKit's documentation demands a slash there;
+    ///   its code would let the last file win.
+    private mutating func fileDestination(named name: ArraySlice<UInt8>) throws -> ImagePath {
         let base = try plan.resolve(destination.path)
         switch try plan.occupant(of: base) {
         case .directory: break
         case .other where destination.isDirectory:
             throw BuildError("the destination '\(base.absolute)' is a file, not a directory")
         case _ where destination.isDirectory: break
-        default: return (base, true)
+        default:
+            guard !isDestinationTaken else {
+                throw BuildError(
+                    "several files cannot all become '\(base.absolute)'",
+                    hint: "end the destination with a slash: then it is a directory, and they go into it")
+            }
+            isDestinationTaken = true
+            return base
         }
         try plan.ensureDirectory(base)
-        return (base.appending(name), false)
+        return base.appending(name)
     }
 
     /// The destination as a folder, made if it is missing: it keeps owner and mode if it is there.

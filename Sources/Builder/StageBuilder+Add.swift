@@ -5,7 +5,7 @@ extension StageBuilder {
     /// ADD: as COPY from the context, but archives are unpacked, and what is named by address is fetched.
     mutating func perform(_ add: AddInstruction, _ instruction: Instruction) async throws {
         let sources = try AddSource.all(of: add)
-        var operation = try await operation(add.sources, to: add.destination, add.options)
+        var operation = try await operation(to: add.destination, add.options)
         let spool = add.unpack != false ? try ArchiveSpool(in: tools.scratch) : nil
         // What was fetched is read when the layer is written.
         var fetched: [FetchedFolder] = []

@@ -7,8 +7,7 @@ extension StageBuilder {
     /// COPY: from the context, a stage, an image or a named context.
     mutating func perform(_ copy: CopyInstruction, _ instruction: Instruction) async throws {
         let source = try await self.source(of: copy)
-        var operation = try await operation(
-            copy.sources, to: copy.destination, copy.options, keepsParents: copy.parents)
+        var operation = try await operation(to: copy.destination, copy.options, keepsParents: copy.parents)
         operation = try await copyPaths(copy.sources, from: source, with: operation, keepsParents: copy.parents)
         // Docker copies what is written out in the Dockerfile after everything else.
         try copyHeredocs(copy.sources, with: &operation)
@@ -42,22 +41,18 @@ extension StageBuilder {
 
     mutating func copyHeredocs(_ sources: [FileSource], with operation: inout CopyOperation) throws {
         for case .heredoc(let heredoc) in sources {
-            try operation.copy(heredoc: heredoc, time: surroundings.time.created)
+            do { try operation.copy(heredoc: heredoc, time: surroundings.time.created) } catch {
+                throw BuildError(error, doing: "'<<\(heredoc.name)' cannot be copied").at(heredoc.range)
+            }
         }
     }
 
     /// A copy to a destination with the options of COPY and ADD.
     func operation(
-        _ sources: [FileSource], to destination: Word, _ options: FileOptions, keepsParents: Bool = false
+        to destination: Word, _ options: FileOptions, keepsParents: Bool = false
     ) async throws -> CopyOperation {
         let target = CopyOperation.Destination(
             destination.text, workingDirectory: draft.workingDirectory, isDirectory: keepsParents)
-        // Documented; BuildKit's code would let the last source win.
-        guard sources.count == 1 || target.isDirectory else {
-            throw BuildError(
-                "several sources need a directory as their destination", at: destination.range,
-                hint: "end it with a slash: '\(destination.text)/'")
-        }
         var owner: (uid: UInt32, gid: UInt32)?
         if let chown = options.chown {
             guard !options.link || StageBuilder.numericOwner(chown.text) != nil else {

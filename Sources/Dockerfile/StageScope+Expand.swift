@@ -76,7 +76,10 @@ extension StageScope {
         for source in sources {
             switch source {
             case .path(let path):
-                result.append(.path(try word(path)))
+                // The text is a pattern, in which `\*` is no wildcard; in an address it would be nothing but a character.
+                let isAddress = path.text.contains("://") || path.text.hasPrefix("git@")
+                let expansion = expansion(escapes: isAddress ? .removed : .keptBeforeWildcards)
+                result.append(.path(Word(try expansion.expand(path), range: path.range)))
             case .heredoc(var heredoc):
                 if heredoc.expands {
                     // In a body, quotes are ordinary and the escape character is always a backslash.

@@ -87,9 +87,11 @@ package struct StageScope: Sendable {
         try expansion().expand(word)
     }
 
-    func expansion(overriding local: [String: String] = [:]) -> WordExpansion {
+    func expansion(
+        overriding local: [String: String] = [:], escapes: WordExpansion.Escapes = .removed
+    ) -> WordExpansion {
         let variables = variables
-        return WordExpansion(escape: global.escape) { local[$0] ?? variables[$0] }
+        return WordExpansion(escape: global.escape, escapes: escapes) { local[$0] ?? variables[$0] }
     }
 
     /// What `ARG name` or `ARG name=default` sets; `nil` if it only declares.

@@ -22,17 +22,24 @@ package struct WordExpansion {
     /// Whether quotes group and vanish. In heredoc bodies they are ordinary characters.
     package enum Quotes { case removed, kept }
 
+    /// What becomes of the escape character. A wildcard that is escaped is a character of a name, also for the pattern that the
+    /// word is read as later: there it has a backslash, whichever the escape character is.
+    package enum Escapes { case removed, keptBeforeWildcards }
+
     private let escape: UInt8
     private let quotes: Quotes
+    private let escapes: Escapes
     private let lookup: (String) -> String?
 
     /// `escape` (`\` or a backtick) takes the next character literally; `lookup` gives a variable's value, `nil` if it is
     /// not set.
     package init(
-        escape: UInt8 = UInt8(ascii: "\\"), quotes: Quotes = .removed, lookup: @escaping (String) -> String?
+        escape: UInt8 = UInt8(ascii: "\\"), quotes: Quotes = .removed, escapes: Escapes = .removed,
+        lookup: @escaping (String) -> String?
     ) {
         self.escape = escape
         self.quotes = quotes
+        self.escapes = escapes
         self.lookup = lookup
     }
 
@@ -50,7 +57,8 @@ package struct WordExpansion {
             return Result(text: word.text, words: word.text.isEmpty ? [] : [word.text], unset: [])
         }
         var expander = Expander(
-            input: Array(word.text.utf8), escape: escape, removesQuotes: quotes == .removed, lookup: lookup)
+            input: Array(word.text.utf8), escape: escape, removesQuotes: quotes == .removed,
+            escapesWildcards: escapes == .keptBeforeWildcards, lookup: lookup)
         do {
             let output = try expander.run(until: nil, rawEscapes: false, depth: 0)
             return Result(
@@ -98,15 +106,20 @@ private struct Expander {
     let input: [UInt8]
     let escape: UInt8
     let removesQuotes: Bool
+    let escapesWildcards: Bool
     let lookup: (String) -> String?
     var index = 0
     private(set) var unset: [String] = []
     private var seenUnset: Set<String> = []
 
-    init(input: [UInt8], escape: UInt8, removesQuotes: Bool, lookup: @escaping (String) -> String?) {
+    init(
+        input: [UInt8], escape: UInt8, removesQuotes: Bool, escapesWildcards: Bool,
+        lookup: @escaping (String) -> String?
+    ) {
         self.input = input
         self.escape = escape
         self.removesQuotes = removesQuotes
+        self.escapesWildcards = escapesWildcards
         self.lookup = lookup
     }
 
@@ -130,7 +143,11 @@ private struct Expander {
                 output.appendQuoted(try doubleQuoted(rawEscapes: rawEscapes, depth: depth))
             } else if byte == escape {
                 index += 1
-                if rawEscapes { output.appendQuoted([escape]) }
+                if rawEscapes {
+                    output.appendQuoted([escape])
+                } else if escapesWildcards, let next = peek, "*?[]\\".utf8.contains(next) {
+                    output.appendQuoted([.backslash])
+                }
                 // An escape character at the very end escapes nothing and is dropped.
                 if let next = peek { output.appendQuoted([next]) }
                 index += 1

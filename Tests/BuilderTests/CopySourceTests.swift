@@ -98,11 +98,31 @@ import Testing
             plans: ["d 755 0:0 x", "f 644 0:0 x/l.c"]),
         CopyCase(
             rule: "several matching files need a folder", source: "echo a >a.c; echo b >b.c", from: ["*.c"], to: "/x",
-            fails: "matches several files"),
+            fails: "several files cannot all become '/x'"),
         CopyCase(
             rule: "several matching files go into a folder that is there", source: "echo a >a.c; echo b >b.c",
             image: "mkdir x",
             from: ["*.c"], to: "/x", plans: ["d 755 0:0 x", "f 644 0:0 x/a.c", "f 644 0:0 x/b.c"]),
+        CopyCase(
+            rule: "two sources that match one file may rename it", source: "echo a >a.c", from: ["b*", "a.c"],
+            to: "/x", plans: ["f 644 0:0 x"]),
+        CopyCase(
+            rule: "two files cannot become one", source: "echo a >a.c; echo b >b.c", from: ["a.c", "b.c"], to: "/x",
+            fails: "several files cannot all become '/x'"),
+        CopyCase(
+            rule: "two folders may become one", source: "mkdir d e; echo a >d/a; echo b >e/b", from: ["d", "e"],
+            to: "/x", plans: ["d 755 0:0 x", "f 644 0:0 x/a", "f 644 0:0 x/b"]),
+        CopyCase(
+            rule: "a folder makes the destination one for the files after it", source: "mkdir d; echo b >b",
+            from: ["d", "b"],
+            to: "/x", plans: ["d 755 0:0 x", "f 644 0:0 x/b"]),
+        CopyCase(
+            rule: "a folder cannot become what a file before it is", source: "mkdir d; echo b >b", from: ["b", "d"],
+            to: "/x", fails: "which is a file"),
+        CopyCase(
+            rule: "escaped wildcards are names", source: #"echo 1 >'a*'; echo 2 >ab; echo 3 >'b\s'"#,
+            from: [#"a\*"#, #"b\\s"#], to: "/x/",
+            plans: ["d 755 0:0 x", "f 644 0:0 x/a*", #"f 644 0:0 x/b\s"#]),
         CopyCase(
             rule: "one matching file may be renamed", source: "echo a >a.c", from: ["*.c"], to: "/x",
             plans: ["f 644 0:0 x"]),

@@ -136,6 +136,31 @@ struct StageScopeTests {
     }
 
     @Test(
+        "an escaped wildcard stays a character of the name: in sources of COPY and ADD, and nowhere else",
+        arguments: [
+            (#"COPY a\*b\?[c\] d\e\\f x"#, [#"a\*b\?[c\]"#, #"de\\f"#]),
+            (#"COPY ["a\\*", "$v", "x"]"#, [#"a\*"#, "*"]), (#"ADD ${u:-a\?} "'*'" x"#, [#"a\?"#, "'*'"]),
+            (#"ADD https://host/a\?b=c git@host:a\* x"#, ["https://host/a?b=c", "git@host:a*"]),
+        ])
+    func escapedWildcards(text: String, sources: [String]) throws {
+        let (_, all) = try evaluate("FROM x\nENV v=*\n\(text)\nWORKDIR /a\\*")
+        switch all[1].kind {
+        case .copy(let copy): #expect(copy.sources.map(\.text) == sources)
+        case .add(let add): #expect(add.sources.map(\.text) == sources)
+        default: Issue.record("another instruction")
+        }
+        guard case .workdir(let path) = all[2].kind else { return }
+        #expect(path.text == "/a*")
+    }
+
+    @Test("with the backtick as escape character, a wildcard that it escapes gets the pattern's own escape")
+    func backtickWildcards() throws {
+        let (_, all) = try evaluate("# escape=`\nFROM x\nCOPY a`*.txt b\\*.txt x/")
+        guard case .copy(let copy) = all[0].kind else { return }
+        #expect(copy.sources.map(\.text) == [#"a\*.txt"#, #"b\*.txt"#])
+    }
+
+    @Test(
         "what does not fit once expanded is an error at its word",
         arguments: [
             ("EXPOSE ${x:-99999}", "above 65535"), ("EXPOSE ${x:-1/foo}", "tcp, udp or sctp"),
