@@ -73,10 +73,12 @@ extension StageBuilder {
                 case .shell(let text): ["CMD-SHELL", text]
                 case .exec(let words): ["CMD"] + words
                 }
+            // 0 means the runtime's default, and Docker leaves it out.
             draft.update {
                 $0.healthcheck = .init(
-                    test: test, interval: check.interval, timeout: check.timeout, startPeriod: check.startPeriod,
-                    startInterval: check.startInterval, retries: check.retries)
+                    test: test, interval: check.interval.nonZero, timeout: check.timeout.nonZero,
+                    startPeriod: check.startPeriod.nonZero, startInterval: check.startInterval.nonZero,
+                    retries: check.retries.nonZero)
             }
         }
     }
@@ -97,4 +99,8 @@ extension StageBuilder {
     private static func list(_ words: [String], quoted: Bool = true) -> String {
         "[" + words.map { quoted ? "\"\($0)\"" : $0 }.joined(separator: " ") + "]"
     }
+}
+
+extension Optional where Wrapped: BinaryInteger {
+    fileprivate var nonZero: Wrapped? { self == 0 ? nil : self }
 }
