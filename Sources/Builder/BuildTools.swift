@@ -12,6 +12,7 @@ struct BuildTools: Sendable {
     let remotes: RemoteSources
     let sandbox: Sandbox
     let caches: CacheMounts
+    let contexts: RootOwnedTrees
     let secrets: BuildSecrets
     let pool: BlockingPool
     let cancellation: Cancellation

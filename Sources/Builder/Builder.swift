@@ -128,6 +128,7 @@ package struct Builder: Sendable {
             sandbox: Sandbox(hostFiles: try HostFiles.ofBuilder()),
             caches: CacheMounts(
                 folder: state.mounts, namespace: namespace, cancellation: cancellation, report: report),
+            contexts: RootOwnedTrees(in: scratch, cancellation: cancellation),
             secrets: secrets, pool: pool, cancellation: cancellation, report: report)
     }
 

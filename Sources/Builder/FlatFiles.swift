@@ -108,7 +108,8 @@ final class FlatFiles: StageFiles {
         let covered = try FlatMounts.targets(mounts, in: root)
         let before = try TreeSnapshot.capture(
             root, excluding: Sandbox.lentFiles.union(covered), cancellation: tools.cancellation)
-        let guests = try FlatMounts(placing: mounts, in: root, tools)
+        let guests = try FlatMounts(
+            placing: mounts, in: root, scratch: tools.scratch, cancellation: tools.cancellation)
         // Both ways out take the guests away again: a cache is worth keeping after a failure, too.
         let outcome: RunOutcome
         do { outcome = try tools.run(command, in: .flat(root.path)) } catch {

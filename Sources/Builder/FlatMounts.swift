@@ -10,7 +10,7 @@ import SystemPackage
 /// What the image has at those names waits in a scratch folder meanwhile. What a RUN writes to a read-only mount is thrown
 /// away instead of refused; all else is as with real mounts.
 struct FlatMounts {
-    private let tools: BuildTools
+    private let cancellation: Cancellation
     private let root: Directory
     private let waiting: Directory
     private var guests: [Guest] = []
@@ -33,10 +33,12 @@ struct FlatMounts {
     }
 
     /// Lays everything in. After a failure all is as before.
-    init(placing prepared: [PreparedMount], in root: Directory, _ tools: BuildTools) throws {
-        self.tools = tools
+    init(
+        placing prepared: [PreparedMount], in root: Directory, scratch: Scratch, cancellation: Cancellation
+    ) throws {
+        self.cancellation = cancellation
         self.root = root
-        waiting = try tools.scratch.makeFolder("waiting")
+        waiting = try scratch.makeFolder("waiting")
         do {
             // Outer targets first, so that inner ones are not covered.
             for mount in prepared.sorted(by: { $0.target.components.count < $1.target.components.count }) {
@@ -55,6 +57,7 @@ struct FlatMounts {
         // A view for each: the tree changes between them.
         let place = try UnionTree(layers: [.plain(root)]).resolve(mount.target.bytes, followLast: true)
         let path = ImagePath(trusting: place.path)
+        guard !path.isRoot else { throw mount.rootFault }
         let name = FilePath(bytes: path.name)
         var guest = Guest(path: path)
         switch place {
@@ -82,9 +85,15 @@ struct FlatMounts {
             // As the kernel makes the root of a tmpfs.
             guard fchmod(folder.descriptor.raw, 0o1777) == 0 else { throw SystemError.last("fchmod", name) }
         case .cache(let lease, let readOnly):
+            // A cache that is here already, at another name of this RUN.
+            let other = guests.last { $0.lease === lease }?.path
             if readOnly {
-                let folder = try lease.instance.openDirectory(CacheLease.contents, .noSymlinks)
+                let folder =
+                    try other.map { (path) throws(SystemError) in try open(path) }
+                    ?? lease.instance.openDirectory(CacheLease.contents, .noSymlinks)
                 try copy(try MountTree("", in: .init(folder, keepsOwners: true), trees: [folder]), to: name, in: parent)
+            } else if let other {
+                try parent.makeSymlink(name, to: FilePath(bytes: [UInt8(ascii: "/")] + other.bytes))
             } else {
                 try move(lease, to: name, in: parent)
                 guests[guests.count - 1].lease = lease
@@ -104,7 +113,7 @@ struct FlatMounts {
     }
 
     private func copy(_ tree: MountTree, to name: FilePath, in parent: Directory) throws {
-        try TreeCopy(cancellation: tools.cancellation).copy(tree, to: name, in: parent)
+        try TreeCopy(cancellation: cancellation).copy(tree, to: name, in: parent)
     }
 
     private func write(_ memory: MemoryFile, as name: FilePath, in parent: Directory) throws(SystemError) {

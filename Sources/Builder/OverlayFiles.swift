@@ -59,6 +59,10 @@ final class OverlayFiles: StageFiles {
     func run(_ command: Command, mounts: [PreparedMount], on layers: [StoredLayer]) async throws -> RunResult {
         let lower = try await stack(layers)
         return try await tools.pool.run { [tools] () throws(any Error) in
+            let view = UnionTree(layers: lower.map { .overlay($0) })
+            for mount in mounts where try view.resolve(mount.target.bytes, followLast: true).path.isEmpty {
+                throw mount.rootFault
+            }
             let own = try OverlayMounts(mounts, tools)
             defer { own.leave() }
             var command = command

@@ -53,7 +53,8 @@ struct OverlayMounts {
             let folder = try makeFolder()
             forwarders.append(try AgentForwarder(to: socket, as: "agent", in: folder))
             mounts.append(.bind(.path(folder.path.appending("agent")), target: target, readOnly: false))
-        case .tree(let tree, let readOnly):
+        case .tree(let shown, let readOnly):
+            let tree = try tools.contexts.tree(shown)
             if readOnly, tree.hidden.isEmpty, tree.trees.count == 1 {
                 let file = HeldFile(try tree.view.open(tree.node))
                 held.append(file)

@@ -23,6 +23,13 @@ struct PreparedMount: Sendable {
     let target: FilePath
     /// Where the mount stands in the Dockerfile.
     let range: SourceRange
+
+    /// That the target is all of the image, where symlinks lead.
+    var rootFault: BuildError {
+        BuildError(
+            "'\(target.printable)' leads to the root directory, which cannot be a target", at: range,
+            hint: "name a directory below /")
+    }
 }
 
 /// A file or folder of a stage, an image or a context that a RUN may see.

@@ -26,10 +26,10 @@ extension StageBuilder {
                 switch mount.kind {
                 case .bind(let from, let source, let readOnly):
                     let tree = try await tree(from: from, source: source ?? "", at: mount.range)
-                    result.mounts.append(prepared(.tree(tree, readOnly: readOnly), mount))
+                    result.mounts.append(try prepared(.tree(tree, readOnly: readOnly), mount))
                 case .cache(let cache): caches.append((mount, cache))
                 case .tmpfs(let size):
-                    result.mounts.append(prepared(.temporary(size: size.map { Int64(clamping: $0) }), mount))
+                    result.mounts.append(try prepared(.temporary(size: size.map { Int64(clamping: $0) }), mount))
                 case .secret(let secret): try add(secret, mount, to: &result)
                 case .ssh(let ssh):
                     if try add(ssh, mount, number: agents, to: &result) { agents += 1 }
@@ -42,13 +42,21 @@ extension StageBuilder {
         return result
     }
 
-    private func prepared(_ content: PreparedMount.Content, _ mount: RunMount.Resolved) -> PreparedMount {
-        prepared(content, at: mount.target ?? "", mount.range)
+    private func prepared(_ content: PreparedMount.Content, _ mount: RunMount.Resolved) throws -> PreparedMount {
+        try prepared(content, at: mount.target ?? "", mount.range)
     }
 
-    private func prepared(_ content: PreparedMount.Content, at target: String, _ range: SourceRange) -> PreparedMount {
-        PreparedMount(
-            content: content, target: FilePath(PathText.joined(draft.workingDirectory, target)), range: range)
+    /// - Throws: `BuildError` for a target that is all of the image: `.` in the working directory `/`.
+    private func prepared(
+        _ content: PreparedMount.Content, at target: String, _ range: SourceRange
+    ) throws -> PreparedMount {
+        let path = PathText.joined(draft.workingDirectory, target)
+        guard path != "/" else {
+            throw BuildError(
+                "--mount: the target '\(target)' is the root directory here", at: range,
+                hint: "name a directory below /")
+        }
+        return PreparedMount(content: content, target: FilePath(path), range: range)
     }
 
     // MARK: Secrets
@@ -69,7 +77,7 @@ extension StageBuilder {
         guard mount.target != nil else { return }
         let file = MemoryFile(
             contents: value.bytes, permissions: secret.owner.mode, uid: secret.owner.uid, gid: secret.owner.gid)
-        result.mounts.append(prepared(.file(file), mount))
+        result.mounts.append(try prepared(.file(file), mount))
     }
 
     static func missingSecret(_ id: String, at range: SourceRange) -> BuildError {
@@ -90,7 +98,7 @@ extension StageBuilder {
         }
         let socket = AgentSocket(
             agent: agent, permissions: ssh.owner.mode, uid: ssh.owner.uid, gid: ssh.owner.gid)
-        let made = prepared(.agent(socket), at: mount.target ?? "/run/buildkit/ssh_agent.\(number)", mount.range)
+        let made = try prepared(.agent(socket), at: mount.target ?? "/run/buildkit/ssh_agent.\(number)", mount.range)
         result.mounts.append(made)
         // The variable names one socket: the first.
         if number == 0 { result.environment.append(("SSH_AUTH_SOCK", made.target.string)) }
@@ -195,8 +203,8 @@ extension StageBuilder {
                 throw BuildError(error, doing: "the cache '\(request.key.id)' cannot be used").at(request.range)
             }
         }
-        return zip(wanted, keys).compactMap { wanted, key in
-            leases[key].map { prepared(.cache($0, readOnly: wanted.cache.readOnly), wanted.mount) }
+        return try zip(wanted, keys).compactMap { wanted, key in
+            try leases[key].map { try prepared(.cache($0, readOnly: wanted.cache.readOnly), wanted.mount) }
         }
     }
 

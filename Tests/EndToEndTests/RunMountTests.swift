@@ -81,6 +81,63 @@ struct RunMountTests {
         #expect(try first.wait().status == 0)
     }
 
+    @Test(
+        "builds at the same time share a shared cache, and each has a private one for itself",
+        .enabled(if: RunIsolation.possible.contains(.overlay), "with chroot isolation a cache is in one RUN at a time"))
+    func cachesAtOnce() throws {
+        // Each build waits in the shared cache until it has seen the other one there.
+        let site = try BuildSite(
+            """
+            FROM busybox
+            ARG ME
+            ARG OTHER
+            RUN --mount=type=cache,target=/meet --mount=type=cache,target=/mine,sharing=private \\
+                test ! -e /mine/busy && touch /mine/busy /meet/$ME \\
+                && until test -e /meet/$OTHER; do sleep 0.1; done && rm /mine/busy
+
+            """)
+        let flags = ["--no-push", "--isolation=overlay"]
+        let first = try site.start(flags + ["--build-arg", "ME=a", "--build-arg", "OTHER=b"])
+        try site.require(flags + ["--build-arg", "ME=b", "--build-arg", "OTHER=a"])
+        #expect(try first.wait().status == 0)
+    }
+
+    @Test("files of a context belong to root in a mount, whoever has them on disk", arguments: RunIsolation.possible)
+    func owners(isolation: RunIsolation) throws {
+        try #require(isRoot || isolation == .overlay)
+        let site = try BuildSite(
+            """
+            FROM busybox
+            RUN --mount=target=/c --mount=target=/f,source=d/f --mount=from=named,target=/n,rw \\
+                test "$(stat -c %u:%g /c /c/d/f /f /n/g | sort -u)" = 0:0 && rm /n/g && test -u /f
+            RUN --mount=target=/c test -e /c/d/f && test ! -e /c/hidden
+
+            """, files: [".dockerignore": "hidden", "d/f": "f", "hidden": "h"])
+        try site.folder.write("g", to: "named/g")
+        if isRoot {
+            for name in ["context/d", "context/d/f", "named", "named/g"] {
+                try Program.require(["chown", "1234:5678", site.folder.appending(name).string])
+            }
+        }
+        try Program.require(["chmod", "4755", site.context.appending("d/f").string])
+        try site.require(
+            ["--no-push", "--build-context", "named=\(site.folder.appending("named"))", isolation.flag])
+        #expect(exists(site.folder.appending("named/g")))
+        try site.expectClean()
+    }
+
+    @Test(
+        "a target that is all of the image is refused with its place",
+        arguments: RunIsolation.possible, [("RUN true", "."), ("RUN ln -s / /all", "all/"), ("WORKDIR /x", "..")])
+    func rootTarget(isolation: RunIsolation, item: (before: String, target: String)) throws {
+        let site = try BuildSite("FROM busybox\n\(item.before)\nRUN --mount=type=tmpfs,target=\(item.target) true\n")
+        let build = try site.build(["--no-push", isolation.flag])
+        #expect(build.status == 1)
+        #expect(build.log.contains("Dockerfile:3: "), "\(build.log)")
+        #expect(build.log.contains("root directory"), "\(build.log)")
+        #expect(build.log.contains("hint: name a directory below /"))
+    }
+
     @Test("a secret is a file or a variable, and remains nowhere", arguments: RunIsolation.possible)
     func secrets(isolation: RunIsolation) throws {
         let site = try BuildSite(
