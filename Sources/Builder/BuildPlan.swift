@@ -42,7 +42,9 @@ struct BuildPlan: Sendable {
     static func make(
         _ dockerfile: Dockerfile, _ request: BuildRequest, registries: Registries, pool: BlockingPool
     ) async throws -> BuildPlan {
-        var graph = try StageGraph(dockerfile, target: request.target, arguments: arguments(request))
+        var graph = try StageGraph(
+            dockerfile, target: request.target, arguments: arguments(request),
+            contexts: Array(request.namedContexts.keys))
         // Before a registry is asked for anything; what bases' triggers add is checked when they are known.
         for index in graph.order {
             for instruction in graph.nodes[index]?.stage.instructions ?? [] {
@@ -185,7 +187,9 @@ struct ImageResolver: Sendable {
     func image(_ name: String, platform: String?) async throws -> BaseImage {
         let wanted = try platform.map { try Platform(parsing: $0) } ?? request.platform
         var layout: (path: FilePath, reference: String?)?
+        var name = name
         switch context(named: name) {
+        case .image(let other)?: name = other
         case .layout(let path, let reference)?: layout = (path, reference)
         case .folder(let path)?:
             throw BuildError("the context '\(name)' is the folder '\(path.printable)', and a base must be an image")

@@ -14,6 +14,8 @@ package struct BuildRequest: Sendable {
     package enum NamedContext: Sendable {
         case folder(FilePath)
         case layout(FilePath, reference: String?)
+        /// An image of a registry, by its reference.
+        case image(String)
     }
 
     /// What the times in the image are.

@@ -39,18 +39,23 @@ package struct StageGraph: Sendable {
     private var lastOfName: [String: Int] = [:]
     /// Every stage of each name, in rising order.
     private var allOfName: [String: [Int]] = [:]
+    /// Stages in whose place a named context stands, and its name.
+    private var replaced: [Int: String] = [:]
 
     /// Finds what `target` needs: a stage's name in any case, or `nil` for the last stage. `TARGETSTAGE` is added to the
-    /// automatic arguments.
+    /// automatic arguments. A stage with the name of one of the named `contexts` is an image to all others.
     ///
     /// - Throws: for an unknown target, and for a needed stage whose FROM is empty once expanded, or that refers to
     ///   itself, to a later stage, or to a stage number that does not exist. Stages that are not needed are not looked at.
     package init(
-        _ dockerfile: Dockerfile, target: String? = nil, arguments: BuildArguments = BuildArguments()
+        _ dockerfile: Dockerfile, target: String? = nil, arguments: BuildArguments = BuildArguments(),
+        contexts: [String] = []
     ) throws(DockerfileError) {
         stages = dockerfile.stages
+        let contexts = Dictionary(contexts.map { ($0.lowercased(), $0) }) { first, _ in first }
         for stage in stages {
             guard let name = stage.name else { continue }
+            replaced[stage.index] = contexts[name]
             lastOfName[name] = stage.index
             allOfName[name, default: []].append(stage.index)
         }
@@ -142,6 +147,7 @@ package struct StageGraph: Sendable {
             found = number
         }
         guard let found else { return name == "scratch" ? .scratch : .image(from.text) }
+        if let context = replaced[found] { return .image(context) }
         guard found != index else {
             throw DockerfileError("the stage '\(from.text)' refers to itself", at: from.range)
         }
@@ -204,7 +210,7 @@ package struct StageGraph: Sendable {
         }
         // The nearest stage before this one; a number is never a stage here.
         if let earlier = Self.last(of: allOfName[name.lowercased()] ?? [], before: stage.index) {
-            return (.stage(earlier), platform)
+            return (replaced[earlier].map { .image($0, platform: platform) } ?? .stage(earlier), platform)
         }
         return (name == "scratch" ? .scratch : .image(name, platform: platform), platform)
     }

@@ -160,7 +160,9 @@ extension BuildOptions {
         for text in buildContexts {
             let (name, value) = Self.split(text)
             guard let value, !name.isEmpty, !value.isEmpty else {
-                throw ValidationError("--build-context '\(text)': expected name=folder or name=oci-layout://PATH[:TAG]")
+                throw ValidationError(
+                    "--build-context '\(text)': expected name=folder, name=oci-layout://PATH[:TAG] or name=docker-image://IMAGE"
+                )
             }
             guard contexts[name] == nil else { throw ValidationError("--build-context names '\(name)' twice") }
             contexts[name] = try Self.namedContext(value)
@@ -169,11 +171,20 @@ extension BuildOptions {
     }
 
     private static func namedContext(_ value: String) throws -> BuildRequest.NamedContext {
+        let image = "docker-image://"
+        if value.hasPrefix(image) {
+            let reference = String(value.dropFirst(image.count))
+            guard (try? ImageReference(parsing: reference)) != nil else {
+                throw ValidationError("--build-context: '\(reference)' is no image")
+            }
+            return .image(reference)
+        }
         let scheme = "oci-layout://"
         guard value.hasPrefix(scheme) else {
             guard !value.contains("://") else {
                 throw ValidationError(
-                    "--build-context: '\(value)' is not supported: use a folder or oci-layout://PATH[:TAG]")
+                    "--build-context: '\(value)' is not supported: use a folder, oci-layout://PATH[:TAG] or docker-image://IMAGE"
+                )
             }
             return .folder(FilePath(value))
         }

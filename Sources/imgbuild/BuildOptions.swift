@@ -88,7 +88,7 @@ struct BuildOptions: ParsableArguments {
     @Option(
         name: .customLong("build-context"),
         help: ArgumentHelp(
-            "A folder or oci-layout://PATH[:TAG] that COPY --from=NAME reads or that stands for the base image NAME. Repeatable.",
+            "What NAME stands for in FROM, COPY --from and mounts, also in place of a stage: oci-layout://PATH[:TAG], docker-image://IMAGE, or a folder (not for FROM). Repeatable.",
             valueName: "name=source"))
     var buildContexts: [String] = []
 

@@ -53,6 +53,26 @@ struct StageGraphTests {
         #expect(graph.nodes[3]?.dependencies == [0, 1, 2])
     }
 
+    @Test("a named context takes the place of a stage: that is not built, and who names it gets the context")
+    func contexts() throws {
+        let text = """
+            FROM one AS base
+            COPY --from=none / /
+            FROM two AS other
+            FROM Base AS built
+            COPY --from=BASE / /
+            COPY --from=0 / /
+            RUN --mount=from=other,target=/x true
+            """
+        let graph = try StageGraph(Dockerfile(parsing: text), contexts: ["Base", "unused"])
+        #expect(graph.order == [1, 2])
+        #expect(graph.nodes[2]?.base == .image("Base", platform: nil))
+        for from in ["base", "BASE", "0"] {
+            #expect(try graph.reference(Word(from, range: SourceRange(line: 1)), in: 2) == .image("Base"))
+        }
+        #expect(try graph.reference(Word("other", range: SourceRange(line: 1)), in: 2) == .stage(1))
+    }
+
     @Test("of stages with one name, FROM takes the nearest before it; a number is an image in FROM")
     func duplicates() throws {
         let graph = try Self.graph("FROM one AS a\nFROM two AS a\nFROM a AS b\nFROM three AS a\nFROM 0 AS c\nFROM b")
