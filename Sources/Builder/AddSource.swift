@@ -61,7 +61,7 @@ enum AddSource: Sendable {
 extension String {
     /// The text with the user information of addresses in it (`https://user:password@host`) hidden, character by character:
     /// marks below it still point at the right place.
-    var hidingUserInformation: String {
+    package var hidingUserInformation: String {
         var text = Array(self)
         var index = 0
         while index + 2 < text.count {

@@ -95,6 +95,10 @@ struct BuildContext: Sendable {
                 hint: others.isEmpty
                     ? "name it with --dockerfile"
                     : "found \(others.map { "'\($0.printable)'" }.joined(separator: ", ")): name it with --dockerfile")
+        } catch let error as SystemError where error.errno == .fileTooLarge {
+            throw BuildError(
+                "the Dockerfile '\(path.printable)' has more than \(SourceText.Limits.file) bytes",
+                hint: "is this file a Dockerfile?")
         } catch let error as SystemError {
             throw BuildError("the Dockerfile '\(path.printable)' cannot be read: \(error)")
         }

@@ -40,48 +40,51 @@ struct BuildPlan: Sendable {
     }
 
     static func make(
-        _ dockerfile: Dockerfile, _ request: BuildRequest, registries: Registries, pool: BlockingPool
+        _ dockerfile: Dockerfile, _ request: BuildRequest, registries: Registries, pool: BlockingPool,
+        report: @escaping EventSink
     ) async throws -> BuildPlan {
         var graph = try StageGraph(
             dockerfile, target: request.target, arguments: arguments(request),
             contexts: Array(request.namedContexts.keys))
         // Before a registry is asked for anything; what bases' triggers add is checked when they are known.
-        for index in graph.order {
-            for instruction in graph.nodes[index]?.stage.instructions ?? [] {
-                try SupportCheck.check(instruction, for: request)
+        for node in graph.order.compactMap({ graph.nodes[$0] }) {
+            try SupportCheck.check(node)
+            for instruction in node.stage.instructions {
+                try SupportCheck.check(instruction)
+                try SupportCheck.checkGiven(instruction, for: request)
             }
         }
-        let resolver = ImageResolver(request: request, registries: registries, pool: pool)
+        let resolver = ImageResolver(request: request, registries: registries, pool: pool, report: report)
         var bases: [Int: StagePlan.Base] = [:]
         var triggers: [Int: [Instruction]] = [:]
         // A base image's ONBUILD may name further stages, whose bases may do the same.
-        while let index = graph.order.first(where: { bases[$0] == nil }) {
+        var pending = graph.order
+        var next = 0
+        while next < pending.count {
+            let index = pending[next]
+            next += 1
             guard let node = graph.nodes[index] else { continue }
             switch node.base {
             case .scratch: bases[index] = .scratch
             case .stage(let base): bases[index] = .stage(base)
             case .image(let name, let platform):
-                let image: BaseImage
-                do { image = try await resolver.image(name, platform: platform) } catch {
-                    var failure = BuildError(error, doing: "the base image '\(name)' cannot be used").at(
-                        node.stage.range)
-                    if let stage = graph.suggestion(forImage: name) {
-                        failure.hint = "did you mean the stage '\(stage)'?"
-                    }
-                    throw failure
-                }
+                let image = try await resolver.base(name, platform: platform, of: node.stage, in: graph)
                 bases[index] = .image(image, name: name)
                 triggers[index] = try (image.config.config.onBuild ?? []).map { text throws(DockerfileError) in
                     try Instruction.parse(trigger: text, at: node.stage.range)
                 }
-                _ = try graph.require(triggers[index] ?? [], in: index)
+                pending += try graph.require(triggers[index] ?? [], in: index)
             }
         }
         var plan = BuildPlan(stages: [], external: [:], target: graph.target)
         for index in graph.order {
             guard let node = graph.nodes[index], let base = bases[index] else { continue }
             let instructions = (triggers[index] ?? []) + node.triggers + node.stage.instructions
-            for instruction in instructions { try SupportCheck.check(instruction, for: request) }
+            try SupportCheck.check(node)
+            for instruction in instructions {
+                try SupportCheck.check(instruction)
+                try SupportCheck.checkGiven(instruction, for: request)
+            }
             let stage = StagePlan(stage: node.stage, base: base, instructions: instructions, graph: graph)
             try await plan.resolveExternal(stage, with: resolver)
             plan.stages.append(stage)
@@ -94,15 +97,7 @@ struct BuildPlan: Sendable {
         for instruction in stage.instructions { references += try stage.references(of: instruction) }
         for (from, reference) in references {
             guard case .image(let name) = reference, external[name] == nil else { continue }
-            do { external[name] = try await resolver.external(name) } catch {
-                var failure = BuildError(
-                    error, doing: "'\(name)' is no stage before this one, and as an image it cannot be used"
-                ).at(from.range)
-                if let similar = stage.graph.suggestion(forImage: name) {
-                    failure.hint = "did you mean the stage '\(similar)'?"
-                }
-                throw failure
-            }
+            external[name] = try await resolver.external(name, at: from.range, of: stage.stage, in: stage.graph)
         }
     }
 
@@ -175,38 +170,5 @@ struct StagePlan: Sendable {
         case .stage(let index): "stage \(index)"
         case .image(_, let name): name
         }
-    }
-}
-
-/// Finds images by the names that Dockerfiles give them: `--build-context` first, then registries.
-struct ImageResolver: Sendable {
-    let request: BuildRequest
-    let registries: Registries
-    let pool: BlockingPool
-
-    func image(_ name: String, platform: String?) async throws -> BaseImage {
-        let wanted = try platform.map { try Platform(parsing: $0) } ?? request.platform
-        var layout: (path: FilePath, reference: String?)?
-        var name = name
-        switch context(named: name) {
-        case .image(let other)?: name = other
-        case .layout(let path, let reference)?: layout = (path, reference)
-        case .folder(let path)?:
-            throw BuildError("the context '\(name)' is the folder '\(path.printable)', and a base must be an image")
-        case nil: break
-        }
-        return try await BaseImage.resolve(name, platform: wanted, layout: layout, registries: registries, pool: pool)
-    }
-
-    func external(_ name: String) async throws -> BuildPlan.External {
-        if case .folder(let path)? = context(named: name) { return .folder(path) }
-        return .image(try await image(name, platform: nil))
-    }
-
-    /// A context by its name, or by another spelling of the same image: `golang` is `docker.io/library/golang:latest`.
-    private func context(named name: String) -> BuildRequest.NamedContext? {
-        if let context = request.namedContexts[name] { return context }
-        guard let wanted = try? ImageReference(parsing: name) else { return nil }
-        return request.namedContexts.first { (try? ImageReference(parsing: $0.key)) == wanted }?.value
     }
 }

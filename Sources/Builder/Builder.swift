@@ -45,7 +45,8 @@ package struct Builder: Sendable {
             source = context.dockerfile
             let dockerfile = try Dockerfile(parsing: context.dockerfile)
             warnOfUndeclaredArguments(dockerfile)
-            let plan = try await BuildPlan.make(dockerfile, request, registries: registries, pool: pool)
+            let plan = try await BuildPlan.make(
+                dockerfile, request, registries: registries, pool: pool, report: report)
             try BuildChecks(request: request, report: report).run(on: dockerfile, plan: plan, context: context)
             let secrets = try await pool.run { [request] () throws(any Error) in try BuildSecrets(reading: request) }
             try await permission
@@ -178,7 +179,8 @@ package struct FailedBuild: Error {
     /// The report for people: place, reason, excerpt, hint.
     package func text(dockerfile name: String) -> String {
         guard error.range != nil else {
-            return "error: \(error.message)" + (error.hint.map { "\nhint: \($0)" } ?? "")
+            let lines = ["error: \(error.message)"] + (error.hint.map { ["hint: \($0)"] } ?? [])
+            return lines.map(SourceExcerpt.printable).joined(separator: "\n")
         }
         let report = SourceExcerpt.report(
             DockerfileError(error.message, at: error.range, hint: error.hint), in: source, name: name)

@@ -66,6 +66,8 @@ struct StageBuilder {
                 number: number, count: progress.count, stage: stageName, text: written.original.hidingUserInformation))
         let layers = draft.layers.count
         let instruction = try scope.expanded(written)
+        // A variable may hold what the text does not show.
+        try SupportCheck.check(instruction)
         try await perform(instruction)
         try scope.apply(instruction)
         if case .env = instruction.kind { draft.setEnvironment(scope.configEnvironment) }

@@ -1,28 +1,56 @@
 import Dockerfile
+import OCI
 import Sandbox
 
 /// Refuses what this version does not do, by name and with the line, before any work starts.
 enum SupportCheck {
-    static func check(_ instruction: Instruction, for request: BuildRequest) throws {
+    /// What a build of the graph's target would refuse, in the order of the text.
+    static func refusals(of graph: StageGraph) -> [DockerfileError] {
+        var refusals: [DockerfileError] = []
+        for node in graph.order.compactMap({ graph.nodes[$0] }) {
+            do { try check(node) } catch { refusals.append(error) }
+            for instruction in node.triggers + node.stage.instructions {
+                do { try check(instruction) } catch { refusals.append(error) }
+            }
+        }
+        return refusals
+    }
+
+    /// - Throws: for a platform that is none, whatever the stage is built on.
+    static func check(_ node: StageGraph.Node) throws(DockerfileError) {
+        guard let platform = node.platform else { return }
+        do { _ = try Platform(parsing: platform) } catch {
+            throw DockerfileError("FROM --platform: \(error)", at: node.stage.platform?.range ?? node.stage.range)
+        }
+    }
+
+    /// Checks an instruction by itself: as it is written, or with its variables replaced.
+    static func check(_ instruction: Instruction) throws(DockerfileError) {
         switch instruction.kind {
-        case .run(let run): try check(run, for: request)
+        case .run(let run):
+            if let security = run.security, security.value == .insecure {
+                throw DockerfileError(
+                    "RUN --security=insecure is refused: a build has no more rights than its sandbox",
+                    at: security.range)
+            }
+            if let device = run.devices.first {
+                throw DockerfileError("RUN --device is refused: a build has no devices", at: device.range)
+            }
         case .copy(let copy):
             for case .path(let word) in copy.sources where AddSource.isRemote(word.text) {
-                throw DockerfileError("COPY takes files, not URLs", at: word.range, hint: "ADD fetches URLs")
+                let isGit = GitSource.isGit(word.text)
+                throw DockerfileError(
+                    "COPY takes files, not \(isGit ? "Git repositories" : "URLs"): '\(word.text)'", at: word.range,
+                    hint: "ADD fetches \(isGit ? "repositories" : "URLs")")
             }
         case .add(let add): try AddSource.checkWritten(add)
         default: break
         }
     }
 
-    private static func check(_ run: RunInstruction, for request: BuildRequest) throws {
-        if let security = run.security, security.value == .insecure {
-            throw DockerfileError(
-                "RUN --security=insecure is refused: a build has no more rights than its sandbox", at: security.range)
-        }
-        if let device = run.devices.first {
-            throw DockerfileError("RUN --device is refused: a build has no devices", at: device.range)
-        }
+    /// Finds the secrets and agents that an instruction requires and nobody gave.
+    static func checkGiven(_ instruction: Instruction, for request: BuildRequest) throws {
+        guard case .run(let run) = instruction.kind else { return }
         // An option that holds a variable has its value when the RUN's turn comes.
         for mount in run.mounts where !mount.options.contains(where: { $0.value?.contains("$") == true }) {
             switch try mount.resolved().kind {

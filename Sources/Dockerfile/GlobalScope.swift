@@ -3,10 +3,12 @@ package struct GlobalScope: Sendable {
     package let arguments: BuildArguments
     package private(set) var variables = VariableList()
     let escape: UInt8
+    /// Of all words of the Dockerfile.
+    let budget = ExpansionBudget()
 
     /// Evaluates the global `ARG`s in order.
     ///
-    /// - Throws: for a default value that cannot be expanded.
+    /// - Throws: for a name or default value that cannot be expanded, and for what is no name.
     package init(_ dockerfile: Dockerfile, arguments: BuildArguments) throws(DockerfileError) {
         self.arguments = arguments
         escape = dockerfile.directives.escapeByte
@@ -15,6 +17,7 @@ package struct GlobalScope: Sendable {
         }
         for argument in dockerfile.globalArguments.flatMap(\.arguments) {
             let name = try expand(argument.name)
+            try StageScope.checkName(Word(name, range: argument.name.range), of: "ARG")
             var value = arguments.given[name]
             if value == nil, let defaultValue = argument.defaultValue { value = try expand(defaultValue) }
             variables[name] = value
@@ -27,6 +30,6 @@ package struct GlobalScope: Sendable {
     /// - Throws: as `WordExpansion.expand(_:)`.
     package func expand(_ word: Word) throws(DockerfileError) -> String {
         let variables = variables
-        return try WordExpansion(escape: escape) { variables[$0] }.expand(word)
+        return try WordExpansion(escape: escape, budget: budget) { variables[$0] }.expand(word)
     }
 }

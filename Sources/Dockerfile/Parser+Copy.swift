@@ -35,6 +35,7 @@ extension Parser {
             chown: try flags.string("chown"), chmod: try flags.string("chmod"),
             link: try flags.boolean("link") ?? false, excludes: try flags.strings("exclude"))
         if let chmod = options.chmod, !chmod.text.contains("$") { _ = try FileMode(parsing: chmod) }
+        _ = try IgnorePatterns(excluding: options.excludes)
         return options
     }
 

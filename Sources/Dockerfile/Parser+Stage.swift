@@ -25,17 +25,13 @@ extension Parser {
             range: statement.range, original: statement.original)
     }
 
-    /// A letter, then letters, digits, `-`, `_` and `.`, put into lower case.
+    /// In lower case, as names of stages are compared.
     private static func stageName(_ word: Word) throws(DockerfileError) -> String {
-        let name = word.text.lowercased()
-        let isValid =
-            name.utf8.first?.isLetter == true
-            && name.utf8.allSatisfy { $0.isLetter || $0.isDigit || "-_.".utf8.contains($0) }
-        guard isValid else {
+        guard Stage.isName(word.text) else {
             throw DockerfileError(
                 "'\(word.text)' cannot be a stage's name", at: word.range,
                 hint: "a letter comes first, then letters, digits, '-', '_' and '.'")
         }
-        return name
+        return word.text.lowercased()
     }
 }

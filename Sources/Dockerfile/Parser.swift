@@ -23,6 +23,10 @@ struct Parser {
                 result.emptyContinuations[statement.keywordRange.start.line] = empty
             }
             if statement.keyword == "FROM" {
+                guard result.stages.count < SourceText.Limits.stages else {
+                    throw DockerfileError(
+                        "the Dockerfile has more than \(SourceText.Limits.stages) stages", at: statement.range)
+                }
                 result.stages.append(try parser.stage(statement, index: result.stages.count))
                 continue
             }

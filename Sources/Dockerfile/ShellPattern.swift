@@ -38,7 +38,9 @@ struct ShellPattern {
     }
 
     /// `value` without the shortest or longest matching prefix or suffix.
-    func removing(_ part: Part, longest: Bool, from value: [UInt8]) throws(ExpansionFault) -> [UInt8] {
+    func removing(
+        _ part: Part, longest: Bool, from value: [UInt8], _ budget: ExpansionBudget
+    ) throws(ExpansionFault) -> [UInt8] {
         var scalars = Array(String(decoding: value, as: UTF8.self).unicodeScalars)
         var tokens = tokens
         if part == .suffix {
@@ -46,13 +48,17 @@ struct ShellPattern {
             tokens.reverse()
         }
         var work = 0
-        guard let end = try Self.matchEnd(tokens, scalars, from: 0, longest: longest, &work) else { return value }
+        let end = try Self.matchEnd(tokens, scalars, from: 0, longest: longest, &work)
+        try budget.spend(work)
+        guard let end else { return value }
         let rest = scalars[end...]
         return part == .prefix ? Self.utf8(rest) : Self.utf8(rest.reversed())
     }
 
     /// `value` with the first or every match, each as long as possible, replaced by `text`.
-    func replacing(all: Bool, in value: [UInt8], with text: [UInt8]) throws(ExpansionFault) -> [UInt8] {
+    func replacing(
+        all: Bool, in value: [UInt8], with text: [UInt8], _ budget: ExpansionBudget
+    ) throws(ExpansionFault) -> [UInt8] {
         let scalars = Array(String(decoding: value, as: UTF8.self).unicodeScalars)
         var result: [UInt8] = []
         var work = 0
@@ -77,6 +83,7 @@ struct ShellPattern {
             if !all { break }
             start = end > start ? end : start + 1
         }
+        try budget.spend(work + result.count)
         return result + Self.utf8(scalars[copied...])
     }
 

@@ -11,17 +11,42 @@ package enum SourceExcerpt {
     /// Lines of the fault that are shown, at most.
     private static let height = 5
 
-    /// The whole report of an error in the file `name`, without a newline at the end.
+    /// The whole report of an error in the file `name`, without a newline at the end. Message and hint are one line each.
     package static func report(_ error: DockerfileError, in source: SourceText?, name: String) -> String {
         var lines: [String] = []
+        let message = printable(error.message)
         if let range = error.range {
-            lines.append("\(name):\(range.start.line): \(error.message)")
+            lines.append("\(name):\(range.start.line): \(message)")
             if let source { lines += excerpt(around: range, in: source) }
         } else {
-            lines.append("\(name): \(error.message)")
+            lines.append("\(name): \(message)")
         }
-        if let hint = error.hint { lines.append("hint: \(hint)") }
+        if let hint = error.hint { lines.append("hint: \(printable(hint))") }
         return lines.joined(separator: "\n")
+    }
+
+    /// Characters of a message: what a Dockerfile of unknown origin puts into one is cut there.
+    private static let messageLength = 2000
+
+    /// A message or hint as one line that a terminal shows as it is: control characters become `\xNN`, and what is too
+    /// long is cut in the middle.
+    package static func printable(_ text: String) -> String {
+        var text = text
+        if text.unicodeScalars.count > messageLength {
+            let half = messageLength / 2
+            text = String(text.unicodeScalars.prefix(half)) + " ... " + String(text.unicodeScalars.suffix(half))
+        }
+        guard text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return text }
+        var result = ""
+        for scalar in text.unicodeScalars {
+            if scalar.properties.generalCategory == .control {
+                let digits = String(scalar.value, radix: 16)
+                result += "\\x" + (digits.utf8.count < 2 ? "0" : "") + digits
+            } else {
+                result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
     }
 
     /// The line before the fault, the lines of the fault marked with `>`, and a caret if the fault lies in one line.

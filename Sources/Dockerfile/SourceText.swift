@@ -1,10 +1,14 @@
 /// The bytes of a Dockerfile, cut into physical lines.
 ///
-/// Holds valid UTF-8 without a byte order mark, within `Limits`.
+/// Holds valid UTF-8 without NUL and without a byte order mark, within `Limits`. What is made of it is bounded by them, too:
+/// parsing takes time and memory linear in the text, and expansion has bounds of its own (`WordExpansion.Limits`,
+/// `StageScope.maximumSize`).
 package struct SourceText: Sendable {
     package enum Limits {
         /// Bytes of a whole Dockerfile. Far above any real one (heredocs included), low enough to parse at once.
         package static let file = 4 << 20
+        /// Stages of a Dockerfile: a hundred times what the largest known ones have. Each is a tree of its own in a build.
+        package static let stages = 10_000
         /// Bytes of one physical line: the bound of Docker's own parser.
         package static let line = 65535
     }
@@ -13,7 +17,7 @@ package struct SourceText: Sendable {
     /// Where each line starts; one more entry than lines, for the end of the text.
     private let starts: [Int]
 
-    /// - Throws: if the text is too long, has too long a line, or is not UTF-8.
+    /// - Throws: if the text is too long, has too long a line, is not UTF-8, or holds a NUL.
     package init(_ text: [UInt8]) throws(DockerfileError) {
         guard text.count <= Limits.file else {
             throw DockerfileError(
@@ -36,6 +40,14 @@ package struct SourceText: Sendable {
         if String(validating: bytes, as: UTF8.self) == nil {
             let bad = (0..<lineCount).first { String(validating: bytes[line($0)], as: UTF8.self) == nil }
             throw DockerfileError("the Dockerfile is not UTF-8 text", at: bad.map { SourceRange(line: $0 + 1) })
+        }
+        // No name, no argument and no variable of Linux can hold one.
+        if let place = bytes.firstIndex(of: 0) {
+            let index = (starts.firstIndex { $0 > place } ?? starts.count) - 1
+            let column = place - starts[index] + 1
+            throw DockerfileError(
+                "the line holds a NUL", at: SourceRange(line: index + 1, columns: column..<(column + 1)),
+                hint: "a Dockerfile is a text in UTF-8")
         }
     }
 

@@ -19,6 +19,18 @@ package struct Stage: Hashable, Sendable {
     /// How messages name it: its name, else `stage-` and its index, as BuildKit shows it.
     package var label: String { name ?? "stage-\(index)" }
 
+    /// Whether a text has the form of a stage's name: a letter, then letters, digits, `-`, `_` and `.`.
+    static func isName(_ text: String) -> Bool {
+        text.utf8.first?.isLetter == true
+            && text.utf8.allSatisfy { $0.isLetter || $0.isDigit || "-_.".utf8.contains($0) }
+    }
+
+    /// Whether its FROM names this image, as it is written and with whatever tag or digest.
+    func isBuilt(onImage name: String) -> Bool {
+        base.text.hasPrefix(name)
+            && (base.text.utf8.dropFirst(name.utf8.count).first.map { ":@".utf8.contains($0) } ?? true)
+    }
+
     package struct Alias: Hashable, Sendable {
         package var keyword: Word
         package var name: Word

@@ -159,9 +159,14 @@ package struct StageGraph: Sendable {
         return .stage(found)
     }
 
-    /// A stage's name that is near to an image's name which could not be found.
-    package func suggestion(forImage name: String) -> String? {
-        Suggestion.nearest(to: name, in: lastOfName.keys.sorted())
+    /// The stage before the stage `index` that was probably meant with a name that is no stage's: the name has the form of
+    /// one, is near to one, and no other FROM uses an image of that name.
+    package func suggestion(forImage name: String, in index: Int) -> String? {
+        guard Stage.isName(name), stages.allSatisfy({ $0.index == index || !$0.isBuilt(onImage: name) }) else {
+            return nil
+        }
+        let earlier = allOfName.filter { $0.value.contains { $0 < index } }.keys
+        return Suggestion.nearest(to: name, in: earlier.sorted())
     }
 
     private mutating func require(_ indices: [Int]) throws(DockerfileError) {

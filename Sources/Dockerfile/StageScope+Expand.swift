@@ -22,7 +22,9 @@ extension StageScope {
         case .arg(let arg):
             result.kind = .arg(try self.arg(arg))
         case .env(let pairs):
-            result.kind = .env(try keyValues(pairs))
+            let pairs = try keyValues(pairs)
+            for pair in pairs { try Self.checkName(pair.key, of: "ENV") }
+            result.kind = .env(pairs)
         case .label(let pairs):
             result.kind = .label(try keyValues(pairs))
         case .expose(let expose):
@@ -83,7 +85,7 @@ extension StageScope {
             case .heredoc(var heredoc):
                 if heredoc.expands {
                     // In a body, quotes are ordinary and the escape character is always a backslash.
-                    let body = WordExpansion(quotes: .kept) { self[$0] }
+                    let body = WordExpansion(quotes: .kept, budget: budget) { self[$0] }
                     heredoc.contents = try body.expand(Word(heredoc.contents, range: heredoc.range))
                 }
                 result.append(.heredoc(heredoc))
@@ -110,13 +112,26 @@ extension StageScope {
         return result
     }
 
+    /// Variables are handed on as `NAME=value`, and many tools read them line by line: what would be another variable, or
+    /// another value, there is no name.
+    ///
+    /// - Throws: for an expanded name that is empty, or holds `=` or a control character.
+    static func checkName(_ name: Word, of keyword: String) throws(DockerfileError) {
+        guard !name.text.isEmpty else { throw DockerfileError("\(keyword): the name is empty", at: name.range) }
+        guard !name.text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f || $0 == UInt8(ascii: "=") }) else {
+            throw DockerfileError(
+                "\(keyword): '\(name.text)' cannot be the name of a variable", at: name.range,
+                hint: "it holds '=' or a control character")
+        }
+    }
+
     private func arg(_ arg: ArgInstruction) throws(DockerfileError) -> ArgInstruction {
         var result: [ArgInstruction.Argument] = []
         var local: [String: String] = [:]
         for argument in arg.arguments {
             let expansion = expansion(overriding: local)
             let name = Word(try expansion.expand(argument.name), range: argument.name.range)
-            guard !name.text.isEmpty else { throw DockerfileError("ARG: the name is empty", at: name.range) }
+            try Self.checkName(name, of: "ARG")
             var defaultValue: Word?
             if let written = argument.defaultValue {
                 defaultValue = Word(try expansion.expand(written), range: written.range)

@@ -30,6 +30,9 @@ package struct StageScope: Sendable {
     /// The character that takes the next one literally.
     var escape: UInt8 { global.escape }
 
+    /// What all expansions may cost.
+    var budget: ExpansionBudget { global.budget }
+
     /// Bytes of all variables.
     var size: Int { variables.size }
 
@@ -91,7 +94,9 @@ package struct StageScope: Sendable {
         overriding local: [String: String] = [:], escapes: WordExpansion.Escapes = .removed
     ) -> WordExpansion {
         let variables = variables
-        return WordExpansion(escape: global.escape, escapes: escapes) { local[$0] ?? variables[$0] }
+        return WordExpansion(escape: global.escape, escapes: escapes, budget: global.budget) {
+            local[$0] ?? variables[$0]
+        }
     }
 
     /// What `ARG name` or `ARG name=default` sets; `nil` if it only declares.

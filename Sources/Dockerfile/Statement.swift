@@ -141,7 +141,7 @@ extension Statement {
     }
 
     /// The arguments as a JSON array of strings; `nil` if they are no valid JSON array.
-    /// - Throws: if they are a JSON array with something else than strings in it.
+    /// - Throws: if they are a JSON array with something else than strings in it, or a string holds a NUL.
     func jsonWords() throws(DockerfileError) -> [Word]? {
         try jsonWords(in: arguments)
     }
@@ -154,6 +154,10 @@ extension Statement {
                 throw DockerfileError(
                     "\(keyword): the JSON form may hold only strings", at: line.range(element.offsets),
                     hint: "write it in double quotes")
+            }
+            // No argument and no file name of Linux can hold one.
+            guard !text.utf8.contains(0) else {
+                throw DockerfileError("\(keyword): a string holds a NUL", at: line.range(element.offsets))
             }
             words.append(Word(text, range: line.range(element.offsets)))
         }

@@ -29,22 +29,25 @@ package struct WordExpansion {
     private let escape: UInt8
     private let quotes: Quotes
     private let escapes: Escapes
+    private let budget: ExpansionBudget
     private let lookup: (String) -> String?
 
     /// `escape` (`\` or a backtick) takes the next character literally; `lookup` gives a variable's value, `nil` if it is
-    /// not set.
+    /// not set. What is done is taken from `budget`.
     package init(
         escape: UInt8 = UInt8(ascii: "\\"), quotes: Quotes = .removed, escapes: Escapes = .removed,
+        budget: ExpansionBudget = ExpansionBudget(),
         lookup: @escaping (String) -> String?
     ) {
         self.escape = escape
         self.quotes = quotes
         self.escapes = escapes
+        self.budget = budget
         self.lookup = lookup
     }
 
     /// - Throws: for quotes or braces that do not match, a malformed `${...}`, `${name:?}` of an unset variable, or
-    ///   an input beyond `Limits`. The error points at `word`.
+    ///   an input beyond `Limits` or the budget. The error points at `word`.
     package func expand(_ word: Word) throws(DockerfileError) -> String {
         try result(of: word).text
     }
@@ -58,8 +61,9 @@ package struct WordExpansion {
         }
         var expander = Expander(
             input: Array(word.text.utf8), escape: escape, removesQuotes: quotes == .removed,
-            escapesWildcards: escapes == .keptBeforeWildcards, lookup: lookup)
+            escapesWildcards: escapes == .keptBeforeWildcards, budget: budget, lookup: lookup)
         do {
+            try budget.spend(expander.input.count)
             let output = try expander.run(until: nil, rawEscapes: false, depth: 0)
             return Result(
                 text: String(decoding: output.text, as: UTF8.self),
@@ -107,19 +111,21 @@ private struct Expander {
     let escape: UInt8
     let removesQuotes: Bool
     let escapesWildcards: Bool
+    let budget: ExpansionBudget
     let lookup: (String) -> String?
     var index = 0
     private(set) var unset: [String] = []
     private var seenUnset: Set<String> = []
 
     init(
-        input: [UInt8], escape: UInt8, removesQuotes: Bool, escapesWildcards: Bool,
+        input: [UInt8], escape: UInt8, removesQuotes: Bool, escapesWildcards: Bool, budget: ExpansionBudget,
         lookup: @escaping (String) -> String?
     ) {
         self.input = input
         self.escape = escape
         self.removesQuotes = removesQuotes
         self.escapesWildcards = escapesWildcards
+        self.budget = budget
         self.lookup = lookup
     }
 
@@ -207,7 +213,7 @@ private struct Expander {
         index += 1
         guard peek == UInt8(ascii: "{") else {
             let name = takeName()
-            return name.isEmpty ? [UInt8(ascii: "$")] : value(of: name)
+            return name.isEmpty ? [UInt8(ascii: "$")] : try value(of: name)
         }
         guard depth < WordExpansion.Limits.depth else {
             throw ExpansionFault(message: "${...} is nested deeper than \(WordExpansion.Limits.depth) levels")
@@ -218,7 +224,7 @@ private struct Expander {
         guard !name.isEmpty else { throw ExpansionFault(message: "bad substitution: ${ needs a name") }
         guard var sign = peek else { throw Self.unclosed }
         index += 1
-        if sign == UInt8(ascii: "}") { return value(of: name) }
+        if sign == UInt8(ascii: "}") { return try value(of: name) }
         if sign == .slash { return try replacement(in: name, depth: depth) }
 
         var emptyIsUnset = false
@@ -240,10 +246,12 @@ private struct Expander {
             let isLongest = pattern.first == sign
             if isLongest { pattern.removeFirst() }
             let part: ShellPattern.Part = sign == UInt8(ascii: "#") ? .prefix : .suffix
-            return try ShellPattern(parsing: pattern).removing(part, longest: isLongest, from: value(of: name))
+            let value = try value(of: name)
+            return try ShellPattern(parsing: pattern).removing(part, longest: isLongest, from: value, budget)
         }
         let word = try run(until: UInt8(ascii: "}"), rawEscapes: false, depth: depth + 1).text
         let current = lookup(name)
+        try budget.spend(current?.utf8.count ?? 0)
         let isSet = current.map { !emptyIsUnset || !$0.isEmpty } ?? false
         switch sign {
         case UInt8(ascii: "-"): return isSet ? Array((current ?? "").utf8) : word
@@ -268,7 +276,8 @@ private struct Expander {
                 message: "the second '/' is missing in ${\(name)/...}", hint: "write ${\(name)/pattern/replacement}")
         }
         let text = try run(until: UInt8(ascii: "}"), rawEscapes: true, depth: depth + 1).text
-        return try ShellPattern(parsing: pattern[...]).replacing(all: replacesAll, in: value(of: name), with: text)
+        let value = try value(of: name)
+        return try ShellPattern(parsing: pattern[...]).replacing(all: replacesAll, in: value, with: text, budget)
     }
 
     /// A name, a number, or one of the shell's special parameters; empty if none begins here.
@@ -297,8 +306,11 @@ private struct Expander {
     }
 
     /// The value of a variable, or nothing; then it is noted as unset.
-    private mutating func value(of name: String) -> [UInt8] {
-        if let value = lookup(name) { return Array(value.utf8) }
+    private mutating func value(of name: String) throws(ExpansionFault) -> [UInt8] {
+        if let value = lookup(name) {
+            try budget.spend(value.utf8.count)
+            return Array(value.utf8)
+        }
         if seenUnset.insert(name).inserted { unset.append(name) }
         return []
     }

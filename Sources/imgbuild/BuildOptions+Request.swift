@@ -145,6 +145,9 @@ extension BuildOptions {
     {
         let (name, value) = split(text)
         guard !name.isEmpty else { throw ValidationError("--build-arg '\(text)': the name is missing") }
+        guard !name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) else {
+            throw ValidationError("--build-arg \(FilePath(name).printable): the name holds a control character")
+        }
         if let value { return (name, value) }
         return environment[name].map { (name, $0) }
     }

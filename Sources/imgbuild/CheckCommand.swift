@@ -12,7 +12,8 @@ struct CheckCommand: ParsableCommand {
         commandName: "check",
         abstract: "Checks a Dockerfile without building it or reaching a registry.",
         discussion: """
-            Findings go to standard output, errors of the Dockerfile to standard error.
+            Findings go to standard output, errors that a build would end with to standard error; with --format json, both are
+            in the array on standard output.
             Exit codes: 0 if there is neither, 1 if there is, 64 for a wrong command line.
             """)
 
@@ -42,7 +43,7 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         guard !GitLocation.isGit(context), !context.contains("://") else {
-            throw ValidationError("--context \(context): only a folder can be checked")
+            throw ValidationError("--context \(SourceExcerpt.printable(context)): only a folder can be checked")
         }
         for value in [context, dockerfile, target] where value?.isEmpty == true {
             throw ValidationError("a flag has an empty value: --context, --dockerfile and --target need one")
@@ -54,8 +55,11 @@ struct CheckCommand: ParsableCommand {
             let checked = try CheckedDockerfile(
                 context: FilePath(context), dockerfile: FilePath(dockerfile), target: target, buildArguments: arguments)
             print(try text(of: checked, name: name), terminator: "")
-            if let fault = checked.fault { throw fault }
-            guard checked.report.findings.isEmpty else { throw ExitCode(1) }
+            let reporter = ConsoleReporter(verbosity: .error)
+            if format == .text {
+                for error in checked.errors { reporter.say(checked.text(of: error, dockerfile: name)) }
+            }
+            guard checked.report.findings.isEmpty, checked.errors.isEmpty else { throw ExitCode(1) }
         } catch let error as FailedBuild {
             ConsoleReporter(verbosity: .error).fail(error, name: name)
             throw ExitCode(1)
@@ -72,31 +76,46 @@ struct CheckCommand: ParsableCommand {
                 return SourceExcerpt.report(error, in: checked.source, name: name) + "\n"
             }.joined(separator: "\n")
         case .json:
-            let bytes = try CanonicalJSON.encode(findings.map { FindingDocument($0, file: name) })
+            let documents =
+                findings.map { FindingDocument($0, file: name) }
+                + checked.errors.map { FindingDocument($0, file: name) }
+            let bytes = try CanonicalJSON.encode(documents)
             return String(decoding: bytes, as: UTF8.self) + "\n"
         }
     }
 }
 
-/// A finding as `--format json` writes it. Lines and columns count from 1, columns in bytes; the end is not included.
+/// A finding or an error as `--format json` writes it. Lines and columns count from 1, columns in bytes; the end is not
+/// included. An error of the whole file has no place.
 private struct FindingDocument: Encodable {
+    /// The check; `Error` for what a build would end with.
     var id: String
     var message: String
     var file: String
-    var startLine: Int
-    var startColumn: Int
-    var endLine: Int
-    var endColumn: Int
+    var startLine: Int?
+    var startColumn: Int?
+    var endLine: Int?
+    var endColumn: Int?
     var hint: String?
 
     init(_ finding: CheckFinding, file: String) {
-        id = finding.check.rawValue
-        message = finding.message
+        self.init(finding.check.rawValue, finding.message, at: finding.range, hint: finding.hint, file: file)
+    }
+
+    init(_ error: DockerfileError, file: String) {
+        self.init(
+            "Error", error.message.hidingUserInformation, at: error.range, hint: error.hint?.hidingUserInformation,
+            file: file)
+    }
+
+    private init(_ id: String, _ message: String, at range: SourceRange?, hint: String?, file: String) {
+        self.id = id
+        self.message = message
         self.file = file
-        startLine = finding.range.start.line
-        startColumn = finding.range.start.column
-        endLine = finding.range.end.line
-        endColumn = finding.range.end.column
-        hint = finding.hint
+        startLine = range?.start.line
+        startColumn = range?.start.column
+        endLine = range?.end.line
+        endColumn = range?.end.column
+        self.hint = hint
     }
 }

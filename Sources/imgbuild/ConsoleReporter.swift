@@ -1,4 +1,5 @@
 import Builder
+import Dockerfile
 import Glibc
 import OCI
 import Synchronization
@@ -20,14 +21,15 @@ final class ConsoleReporter: Sendable {
 
     func report(_ event: BuildEvent) {
         switch event {
-        case .note(let text): line(text, at: .info)
-        case .warning(let text): line("warning: \(text)", at: .warn)
+        case .note(let text): line(SourceExcerpt.printable(text), at: .info)
+        case .warning(let text): line(SourceExcerpt.printable("warning: \(text)"), at: .warn)
         case .detail(let text): line(text, at: .debug)
-        case .stageStarted(let stage, let base): line("stage \(stage) from \(base)", at: .debug)
+        case .stageStarted(let stage, let base):
+            line(SourceExcerpt.printable("stage \(stage) from \(base)"), at: .debug)
         case .stepStarted(let number, let count, let stage, let text):
             let name = "[\(stage) \(number)/\(count)]"
             state.withLock { $0.step = name }
-            line("\(name) \(text)", at: .info)
+            line(SourceExcerpt.printable("\(name) \(text)"), at: .info)
         case .stepFinished(_, let seconds, let layer):
             let name = state.withLock { $0.step }
             guard let layer else { return line("\(name) done in \(Self.time(seconds))", at: .debug) }
@@ -53,7 +55,12 @@ final class ConsoleReporter: Sendable {
     ///
     /// - Parameter name: the Dockerfile's, for errors that point into it.
     func fail(_ error: any Error, name: String) {
-        line((error as? FailedBuild)?.text(dockerfile: name) ?? "error: \(error)", at: .error)
+        say((error as? FailedBuild)?.text(dockerfile: name) ?? "error: \(error)")
+    }
+
+    /// Writes a report of an error, at every verbosity.
+    func say(_ report: String) {
+        line(report, at: .error)
     }
 
     private func line(_ text: String?, at level: Verbosity) {

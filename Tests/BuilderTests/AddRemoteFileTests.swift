@@ -147,10 +147,41 @@ struct AddRemoteFileTests {
         #expect("\(history)".contains("ADD http://\(server.host)/private/a /"))
     }
 
-    @Test("COPY fetches nothing")
-    func copy() async throws {
-        let failure = try await AddSite().failure("COPY https://host/a /")
-        #expect(failure.contains("COPY takes files, not URLs"))
+    @Test("what a variable holds decides what a source is, quoted or not")
+    func variable() async throws {
+        let server = try FileServer()
+        let repositories = try GitServer()
+        let site = try AddSite(files: ["tree/f": "1", "local": "l"])
+        _ = try repositories.makeRepository("app.git", from: site.folder.appending("context/tree"))
+        try server.write("hello", to: "a")
+        let tree = try await site.tree(
+            """
+            ARG SERVER=http://\(server.host) NAME=a REPOSITORY=http://\(repositories.host)/app.git#main LOCAL=local
+            ADD $SERVER/$NAME /file
+            ADD ["${SERVER}/${NAME}", "$LOCAL", "/both/"]
+            ADD "$REPOSITORY" /repository
+            ONBUILD ADD $SERVER/never /
+            """)
+        #expect(tree.entries["/file"]?.size == 5 && tree.entries["/both/a"]?.size == 5)
+        #expect(tree.entries["/both/local"]?.size == 1 && tree.entries["/repository/f"]?.size == 1)
+        let failure = try await AddSite().failure("ARG BAD=https://host/a.git?depth=1\nADD $BAD /")
+        #expect(failure.contains("Dockerfile:3:") && failure.contains("no key 'depth'"), "\(failure)")
+    }
+
+    @Test(
+        "COPY fetches nothing, however it is written",
+        arguments: ["https://host/a", "$URL", "\"${URL}\"", "${NONE:-$URL}", "--from=scratch $URL"])
+    func copy(source: String) async throws {
+        let failure = try await AddSite().failure("ARG URL=https://host/a\nCOPY \(source) /")
+        #expect(failure.contains("Dockerfile:3: COPY takes files, not URLs: 'https://host/a'"), "\(failure)")
+        #expect(failure.hasSuffix("hint: ADD fetches URLs"))
+    }
+
+    @Test("COPY refuses the address of a repository by that name", arguments: ["git@host:a", "ssh://host/a", "$GIT"])
+    func copyRepository(source: String) async throws {
+        let failure = try await AddSite().failure("ARG GIT=https://jo:pw@host/a.git\nCOPY \(source) /")
+        #expect(failure.contains("Dockerfile:3: COPY takes files, not Git repositories: '"), "\(failure)")
+        #expect(failure.hasSuffix("hint: ADD fetches repositories") && !failure.contains("pw"))
     }
 
     @Test("a build that is cancelled stops fetching", .timeLimit(.minutes(10)))

@@ -12,7 +12,7 @@ struct FuzzTests {
         "A", "[",
         "]", "\"", "'", "\\", "`", "$", "${", "}", ":-", "##", "//", "/", "*", "?", "=", ",", " ", "\t", "\n", "\n",
         "\r\n", "#",
-        "# escape=`\n", "é", "\u{0}", "9", "-", "--", "x", "!", "**", "CMD", "NONE", "SIGTERM", "$x", "\u{FEFF}",
+        "# escape=`\n", "é", "9", "-", "--", "x", "!", "**", "CMD", "NONE", "SIGTERM", "$x", "\u{FEFF}",
     ]
 
     static func text(_ random: inout SeededGenerator, pieces count: Int) -> String {
@@ -96,6 +96,14 @@ struct FuzzTests {
         }
     }
 
+    /// Each word is dear by itself, and there are many.
+    static let manyPatterns =
+        "ENV s=" + String(repeating: "a", count: 500) + "\n"
+        + String(repeating: "LABEL t=${s//a*a*a*a*b/x}\n", count: 10_000)
+    static let manyValues =
+        "ENV a0=12345678\n" + (0..<16).map { "ENV a\($0 + 1)=$a\($0)$a\($0)\n" }.joined()
+        + String(repeating: "LABEL t=$a16\n", count: 10_000)
+
     @Test(
         "what is large or deep ends in time",
         arguments: [
@@ -108,12 +116,29 @@ struct FuzzTests {
             "RUN --mount=" + String(repeating: "target=/a,", count: 6000),
             "LABEL " + String(repeating: "a=b ", count: 16_000),
             "EXPOSE " + String(repeating: "0-65535 ", count: 8), String(repeating: "RUN <<A\nA\n", count: 20_000),
+            "ENV a=" + String(repeating: "${a:-\\\n", count: 100_000),
+            "ENV a=" + String(repeating: "${a:-\\\n", count: 60) + "x" + String(repeating: "}", count: 60),
+            "COPY " + String(repeating: "--exclude=a \\\n", count: 100_000) + "a b",
+            "CMD " + String(repeating: "[\\\n", count: 100_000),
+            "CMD [" + String(repeating: "\"a\",\\\n", count: 100_000),
+            "RUN " + String(repeating: "--mount=target=/a \\\n", count: 50_000) + "a",
+            String(repeating: "FROM a\n", count: 100_000), manyPatterns, manyValues,
+            String(repeating: "FROM a AS b\nCOPY --from=b / /\n", count: 100_000),
         ])
-    func large(text: String) throws {
+    func large(text: String) {
         let time = processorTime {
             do { _ = try evaluate("FROM scratch\n" + text) } catch { #expect(error is DockerfileError) }
         }
-        #expect(time < .seconds(10))
+        #expect(time < .seconds(15))
+    }
+
+    @Test("a text of 100 MB is refused before it is looked at")
+    func tooLarge() {
+        let text = [UInt8](repeating: UInt8(ascii: "\n"), count: 100_000_000)
+        var error: DockerfileError?
+        let time = processorTime { error = fault { () throws(DockerfileError) in _ = try Dockerfile(parsing: text) } }
+        #expect(error?.message == "the Dockerfile has 100000000 bytes; at most 4194304 are read")
+        #expect(time < .milliseconds(100))
     }
 }
 

@@ -1,96 +1,41 @@
+import TestSupport
 import Testing
 
 @testable import Dockerfile
 
 @Suite("Errors of parsing")
 struct ParserErrorTests {
-    struct Case: CustomTestStringConvertible, Sendable {
-        var text: String
-        var line: Int?
-        var message: String
-        var hint: String?
-        var testDescription: String { String(text.prefix(60)) }
-
-        init(_ text: String, _ line: Int?, _ message: String, hint: String? = nil) {
-            self.text = text
-            self.line = line
-            self.message = message
-            self.hint = hint
-        }
-    }
-
-    /// A Dockerfile, the line of the fault, and part of the message.
-    static let cases = [
-        Case("", nil, "no instructions"), Case("# only\n\n", nil, "no instructions"),
-        Case("ARG a", nil, "no FROM"), Case("RUN a\nFROM b", 1, "RUN stands before the first FROM"),
-        Case("FROM a\nCOPPY a b", 2, "unknown instruction 'COPPY'", hint: "did you mean COPY?"),
-        Case("FROM a\nRNU a", 2, "unknown instruction", hint: "did you mean RUN?"),
-        Case("FROM a\n\n# x\nXYZZY", 4, "unknown instruction"),
-        Case("FROM", 1, "an image"), Case("FROM a b", 1, "an image"), Case("FROM a b c", 1, "where AS is expected"),
-        Case("FROM a AS 1x", 1, "cannot be a stage's name"), Case("FROM --foo=1 a", 1, "FROM has no flag --foo"),
-        Case("FROM --platfrom=x a", 1, "no flag", hint: "did you mean --platform?"),
-        Case("# escape=x\nFROM a", 1, "escape character cannot be 'x'"),
-        Case("# escape=\\\n# escape=`\nFROM a", 2, "given twice"),
-        Case("FROM a\nCOPY a", 2, "at least one source"), Case("FROM a\nCOPY", 2, "at least one source"),
-        Case("FROM a\nCOPY --chwon=1 a b", 2, "no flag --chwon", hint: "did you mean --chown?"),
-        Case("FROM a\nCOPY --chown a b", 2, "--chown needs a value"),
-        Case("FROM a\nCOPY --link=yes a b", 2, "true or false"), Case("FROM a\nCOPY --link= a b", 2, "true or false"),
-        Case("FROM a\nCOPY --link --link a b", 2, "given twice"),
-        Case("FROM a\nCOPY --from=a --from=b c d", 2, "given twice"),
-        Case("FROM a\nCOPY --from=$x c d", 2, "not replaced in COPY --from"),
-        Case("FROM a\nCOPY --chmod=888 c d", 2, "'888' is no mode"),
-        Case("FROM a\nADD --from=x c d", 2, "ADD has no flag --from"),
-        Case("FROM a\nADD --parents c d", 2, "ADD has no flag --parents"),
-        Case("FROM a\nCOPY a <<E\nE", 2, "destination cannot be a heredoc"),
-        Case("FROM a\nCOPY <<a/b /x\na/b", 2, "cannot hold a path"),
-        Case("FROM a\nRUN <<E\nx\n", 2, "heredoc 'E' is not terminated"),
-        Case("FROM a\nRUN", 2, "a command is needed"), Case("FROM a\nRUN []", 2, "a command is needed"),
-        Case("FROM a\nCMD [\"a\", 1]", 2, "only strings"), Case("FROM a\nCMD [[\"a\"]]", 2, "only strings"),
-        Case("FROM a\nRUN --mount=type=bnid,target=/x a", 2, "no type 'bnid'", hint: "did you mean bind?"),
-        Case("FROM a\nRUN --mount=typ=bind a", 2, "no option 'typ'", hint: "did you mean type?"),
-        Case("FROM a\nRUN --mount=type=bind a", 2, "needs a target"),
-        Case("FROM a\nRUN --mount=type=cache,target=/. a", 2, "target cannot be"),
-        Case("FROM a\nRUN --mount=sharing=locked,target=/x a", 2, "does not go with type=bind"),
-        Case("FROM a\nRUN --mount=type=cache,target=/x,sharing=y a", 2, "sharing cannot be 'y'"),
-        Case("FROM a\nRUN --mount=type=cache,target=/x,mode=9 a", 2, "not octal"),
-        Case("FROM a\nRUN --mount=type=cache,target=/x,uid=x a", 2, "not a number"),
-        Case("FROM a\nRUN --mount=type=tmpfs,target=/x,size=1x a", 2, "no size"),
-        Case("FROM a\nRUN --mount=type=bind,target=/x,ro=maybe a", 2, "true or false"),
-        Case("FROM a\nRUN --mount=type=secret a", 2, "needs an id"),
-        Case("FROM a\nRUN --mount=from=$x,target=/x a", 2, "not replaced in --mount from"),
-        Case("FROM a\nRUN --network=bridge a", 2, "--network cannot be 'bridge'"),
-        Case("FROM a\nRUN --security=x a", 2, "--security cannot be"),
-        Case("FROM a\nENV", 2, "key=value"), Case("FROM a\nENV a", 2, "has no value"),
-        Case("FROM a\nENV a=b c", 2, "'c' has no '='"), Case("FROM a\nENV =b", 2, "is empty"),
-        Case("FROM a\nLABEL a=b \\\n c", 3, "'c' has no '='"), Case("FROM a\nENV --x=1 a=b", 2, "ENV has no flag --x"),
-        Case("FROM a\nARG", 2, "at least one name"), Case("FROM a\nARG =x", 2, "is empty"),
-        Case("FROM a\nEXPOSE", 2, "at least one"), Case("FROM a\nUSER", 2, "argument is missing"),
-        Case("FROM a\nWORKDIR", 2, "argument is missing"), Case("FROM a\nMAINTAINER", 2, "argument is missing"),
-        Case("FROM a\nSHELL /bin/sh", 2, "JSON form"), Case("FROM a\nSHELL []", 2, "JSON form"),
-        Case("FROM a\nVOLUME", 2, "at least one"), Case("FROM a\nVOLUME [\"\"]", 2, "path is empty"),
-        Case("FROM a\nSTOPSIGNAL SIGTREM", 2, "no signal", hint: "did you mean SIGTERM?"),
-        Case("FROM a\nSTOPSIGNAL 0", 2, "no signal"), Case("FROM a\nSTOPSIGNAL 'KILL", 2, "quote is not closed"),
-        Case("FROM a\nHEALTHCHECK", 2, "CMD or NONE"), Case("FROM a\nHEALTHCHECK RUN a", 2, "neither CMD nor NONE"),
-        Case("FROM a\nHEALTHCHECK NONE x", 2, "takes no arguments"), Case("FROM a\nHEALTHCHECK CMD", 2, "command"),
-        Case("FROM a\nHEALTHCHECK --interval=1x CMD a", 2, "no duration"),
-        Case("FROM a\nHEALTHCHECK --interval=1us CMD a", 2, "less than 1ms"),
-        Case("FROM a\nHEALTHCHECK --timeout=-1s CMD a", 2, "less than 1ms"),
-        Case("FROM a\nHEALTHCHECK --retries=-1 CMD a", 2, "number from 0"),
-        Case("FROM a\nHEALTHCHECK --interval=9999999999999h CMD a", 2, "no duration"),
-        Case("FROM a\nONBUILD", 2, "instruction is needed"), Case("FROM a\nONBUILD FROM b", 2, "cannot hold FROM"),
-        Case("FROM a\nONBUILD onbuild RUN b", 2, "cannot hold ONBUILD"),
-        Case("FROM a\nONBUILD MAINTAINER b", 2, "cannot hold"),
-        Case("FROM a\nONBUILD COPY a", 2, "at least one source"), Case("FROM a\nONBUILD FOO a", 2, "unknown"),
-        Case("FROM a\nRUN " + String(repeating: "x", count: 65535), 2, "at most 65535"),
-        Case("FROM a\n" + String(repeating: "# x\n", count: 1 << 20), nil, "at most"),
-    ]
-
-    @Test("every fault is named with its line", arguments: cases)
-    func faults(example: Case) {
-        let error = fault { () throws(DockerfileError) in _ = try Dockerfile(parsing: example.text) }
+    @Test("every fault of the language is named with its line", arguments: FaultyDockerfile.all)
+    func faults(example: FaultyDockerfile) throws {
+        var error: DockerfileError?
+        do { _ = try evaluate(example.text) } catch let thrown as DockerfileError { error = thrown }
         #expect(error?.message.contains(example.message) == true, "\(String(describing: error?.message))")
         #expect(error?.range?.start.line == example.line)
         if let hint = example.hint { #expect(error?.hint == hint) }
+    }
+
+    @Test("a NUL is pointed at")
+    func nul() throws {
+        let error = fault { () throws(DockerfileError) in _ = try SourceText(Array("FROM a\nRUN b\u{0}c\n".utf8)) }
+        #expect(error?.range == SourceRange(line: 2, columns: 6..<7))
+        let first = fault { () throws(DockerfileError) in _ = try SourceText([0]) }
+        #expect(first?.range == SourceRange(line: 1, columns: 1..<2))
+        let last = fault { () throws(DockerfileError) in _ = try SourceText(Array("FROM a\n\u{0}".utf8)) }
+        #expect(last?.range == SourceRange(line: 2, columns: 1..<2))
+    }
+
+    @Test("a message is one line of bounded length, whatever the text is that it repeats")
+    func messages() {
+        let error = DockerfileError(
+            "'a\nb\u{1B}[31m\u{85}é' is no name", at: SourceRange(line: 1), hint: "did you mean 'a\tb'?")
+        #expect(
+            SourceExcerpt.report(error, in: nil, name: "Dockerfile") == """
+                Dockerfile:1: 'a\\x0ab\\x1b[31m\\x85é' is no name
+                hint: did you mean 'a\\x09b'?
+                """)
+        let long = SourceExcerpt.printable("begin" + String(repeating: "x", count: 4 << 20) + "end")
+        #expect(long.hasPrefix("beginx") && long.contains("x ... x") && long.hasSuffix("xend"))
+        #expect(long.utf8.count < 2100)
     }
 
     @Test("a text that is not UTF-8 is refused with its line")

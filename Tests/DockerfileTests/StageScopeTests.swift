@@ -160,24 +160,6 @@ struct StageScopeTests {
         #expect(copy.sources.map(\.text) == [#"a\*.txt"#, #"b\*.txt"#])
     }
 
-    @Test(
-        "what does not fit once expanded is an error at its word",
-        arguments: [
-            ("EXPOSE ${x:-99999}", "above 65535"), ("EXPOSE ${x:-1/foo}", "tcp, udp or sctp"),
-            ("EXPOSE 9-8", "ends before"),
-            ("EXPOSE x", "not a number"), ("EXPOSE 0-65535 0-65535 0-65535 1", "more ports than there are"),
-            ("STOPSIGNAL $x", "no signal"), ("VOLUME $x", "path is empty"),
-            ("WORKDIR $x", "path is empty"), ("COPY --chmod=$x a b", "no mode"), ("ENV $x=1", "is empty"),
-            ("RUN --mount=type=$x,target=/a b", "no type"), ("RUN --mount=target=/$x a", "target cannot be"),
-            ("ENV a='b", "not closed"), ("COPY 'a b", "not closed"), ("ARG \"a=b\"", "not closed"),
-        ])
-    func faults(text: String, message: String) throws {
-        var error: DockerfileError?
-        do { _ = try evaluate("FROM a\n\(text)") } catch let thrown as DockerfileError { error = thrown }
-        #expect(error?.message.contains(message) == true, "\(String(describing: error?.message))")
-        #expect(error?.range?.start.line == 2)
-    }
-
     @Test("EXPOSE keeps only the container's port")
     func hostPorts() throws {
         let (_, all) = try evaluate("FROM a\nEXPOSE 127.0.0.1:80:8080 1:2/UDP 7/sctp")

@@ -60,10 +60,34 @@ struct BadBuild: CustomTestStringConvertible, Sendable {
             says: ["Dockerfile:2: 'home' is not in the build context"]),
         BadBuild(
             name: "a stage with another name",
-            dockerfile: "FROM busybox AS build\nFROM scratch\nCOPY --from=biuld /bin/busybox /\n",
-            arguments: ["--build-context", "biuld=oci-layout:///nonexistent/layout"],
+            dockerfile: "FROM busybox AS build\nFROM scratch\nCOPY --from=Biuld /bin/busybox /\n",
             says: [
-                "Dockerfile:3: 'biuld' is no stage", "> 3 | COPY --from=biuld", "hint: did you mean the stage 'build'?",
+                "warning: Dockerfile:3: 'Biuld' is no stage before this one; did you mean 'build'?",
+                "Dockerfile:3: 'Biuld' is no stage before this one; did you mean the stage 'build'? As an image",
+                "> 3 | COPY --from=Biuld",
+            ]),
+        BadBuild(
+            name: "a base with the name of a stage, nearly",
+            dockerfile: "FROM busybox AS build\nFROM Build1\nCOPY --from=build /bin/busybox /\n",
+            says: ["Dockerfile:2: 'Build1' is no stage before this one; did you mean the stage 'build'?"]),
+        BadBuild(
+            name: "a number in the place of a mount's stage",
+            dockerfile: "FROM busybox\nRUN --mount=from=BASE,target=/x true\n".replacing("BASE", with: "0"),
+            arguments: ["--build-context", "0=oci-layout:///nonexistent/layout"],
+            says: ["Dockerfile:2: '0' is no stage", "hint: a number names a stage only in COPY --from"]),
+        BadBuild(
+            name: "a platform that is none", dockerfile: "FROM --platform=x/y/z/a scratch\nCOPY file /\n",
+            says: ["Dockerfile:1: FROM --platform: 'x/y/z/a' is not a platform", "    |                 ^^^^^^^"]),
+        BadBuild(
+            name: "a variable that holds a URL",
+            dockerfile: "FROM scratch\nARG U=https://example.com/file\nCOPY $U /\n",
+            says: ["Dockerfile:3: COPY takes files, not URLs: 'https://example.com/file'", "hint: ADD fetches URLs"]),
+        BadBuild(
+            name: "a variable that holds the address of a repository",
+            dockerfile: "FROM scratch\nARG U=https://example.com/a.git\nCOPY \"$U\" /\n",
+            says: [
+                "Dockerfile:3: COPY takes files, not Git repositories: 'https://example.com/a.git'",
+                "hint: ADD fetches repositories",
             ]),
         BadBuild(
             name: "a target that is no stage", dockerfile: "FROM busybox AS build\n", arguments: ["--target", "biuld"],
@@ -117,7 +141,8 @@ struct BadBuild: CustomTestStringConvertible, Sendable {
         BadBuild(
             name: "COPY of a URL", dockerfile: "FROM REGISTRY/library/busybox:1\nCOPY https://example.com/file /\n",
             says: [
-                "Dockerfile:2: COPY takes files, not URLs", "> 2 | COPY https://example.com/file /",
+                "Dockerfile:2: COPY takes files, not URLs: 'https://example.com/file'",
+                "> 2 | COPY https://example.com/file /",
                 "hint: ADD fetches URLs",
             ]),
     ]
@@ -287,6 +312,20 @@ struct BadInputTests {
         #expect(outcome.text == "", "work/ is not empty")
         #expect(!exists(site.digestFile))
         try site.expectClean()
+    }
+
+    @Test("a mistyped stage is told before a registry answers, which may take its time", .timeLimit(.minutes(5)))
+    func mistypedStage() throws {
+        let site = try BuildSite("FROM busybox AS build\nFROM scratch\nCOPY --from=biuld /bin/busybox /\n")
+        // Nobody answers: a proxy that takes connections and says nothing.
+        let proxy = try SilentServer()
+        let build = try site.start(
+            ["--no-push"], environment: ["https_proxy": "http://127.0.0.1:\(proxy.port)"])
+        let warning = "warning: Dockerfile:3: 'biuld' is no stage before this one; did you mean 'build'?"
+        #expect(try eventually { try build.errorText().contains(warning) })
+        #expect(build.isRunning())
+        build.signal(SIGTERM)
+        #expect(try build.wait().status == 143)
     }
 
     @Test("a stage that nobody needs is neither resolved nor run, broken as it may be")

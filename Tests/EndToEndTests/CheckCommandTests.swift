@@ -67,6 +67,73 @@ struct CheckCommandTests {
         #expect(build.log.hasSuffix(result.errorText))
     }
 
+    @Test("what a build refuses is told with its place and hint: each of it, in the stages that are built")
+    func refusals() throws {
+        let site = try BuildSite(
+            """
+            ARG P=a/b/c/d
+            FROM busybox AS unneeded
+            RUN --device=a true
+            FROM --platform=$P busybox
+            RUN --security=insecure true
+            ADD --checksum=sha256:00 https://user:password@host/a /
+            COPY https://user:password@host/a /
+
+            """)
+        let result = try Self.check(site)
+        #expect(result.status == 1)
+        #expect(result.text == "")
+        #expect(
+            result.errorText == """
+                Dockerfile:4: FROM --platform: 'a/b/c/d' is not a platform: expected os/architecture[/variant], as linux/amd64
+                  3 | RUN --device=a true
+                > 4 | FROM --platform=$P busybox
+                    |                 ^^
+                Dockerfile:5: RUN --security=insecure is refused: a build has no more rights than its sandbox
+                  4 | FROM --platform=$P busybox
+                > 5 | RUN --security=insecure true
+                    |                ^^^^^^^^
+                Dockerfile:6: --checksum: 'sha256:00' is not a sha256 digest: expected 64 lower-case hex digits
+                  5 | RUN --security=insecure true
+                > 6 | ADD --checksum=sha256:00 https://*************@host/a /
+                    |                ^^^^^^^^^
+                hint: the checksum of a file is written sha256:<64 hex digits>
+                Dockerfile:7: COPY takes files, not URLs: 'https://*************@host/a'
+                  6 | ADD --checksum=sha256:00 https://*************@host/a /
+                > 7 | COPY https://*************@host/a /
+                    |      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+                hint: ADD fetches URLs
+
+                """)
+        let unneeded = try Self.check(site, ["--target", "unneeded"])
+        #expect(unneeded.errorText.hasPrefix("Dockerfile:3: RUN --device is refused: a build has no devices\n"))
+        #expect(unneeded.status == 1)
+    }
+
+    @Test("JSON holds the errors, too, and nothing is said beside it")
+    func errorsAsJSON() throws {
+        let site = try BuildSite("FROM busybox\nRUN --security=insecure true\nWORKDIR app\n")
+        let result = try Self.check(site, ["--format", "json"])
+        #expect(result.errorText == "")
+        #expect(result.status == 1)
+        let all = try JSONValue(parsing: result.output)
+        #expect(all[0]["id"].string == "WorkdirRelativePath")
+        #expect(
+            all[1]["id"].string == "Error" && all[1]["startLine"].integer == 2 && all[1]["startColumn"].integer == 16)
+        #expect(all[1]["message"].string?.hasPrefix("RUN --security=insecure is refused") == true)
+        let missing = try Self.check(site, ["--format", "json", "--target", "none"])
+        #expect(
+            missing.text == """
+                [{"endColumn":12,"endLine":3,"file":"Dockerfile","hint":"write an absolute path, as /app",\
+                "id":"WorkdirRelativePath",\
+                "message":"'app' is relative to whatever directory the base image ends in",\
+                "startColumn":9,"startLine":3},\
+                {"file":"Dockerfile","hint":"no stage has a name; write FROM <image> AS <name>","id":"Error",\
+                "message":"there is no stage 'none' to build"}]
+
+                """)
+    }
+
     @Test("a build warns; --check and the directive make it fail before any step")
     func build() throws {
         let site = try BuildSite(Self.text, files: ["a.txt": "a"])

@@ -16,6 +16,9 @@ package struct CheckReport: Sendable {
     package var fault: DockerfileError?
     /// The Dockerfile says `# check=error=true`: findings fail the build.
     package var failsBuild = false
+
+    /// Nothing is said yet.
+    package init() {}
 }
 
 /// What is known besides the Dockerfile when it is checked.

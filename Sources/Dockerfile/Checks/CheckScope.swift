@@ -12,7 +12,7 @@ struct CheckScope {
     private(set) var declared: Set<String> = []
     /// Variables whose values depend on an unknown base image.
     private var uncertain: Set<String> = []
-    /// What ONBUILD leaves for stages on this one, as far as it matters to checks.
+    /// What ONBUILD leaves for stages on this one.
     private var triggers: [Instruction] = []
     private var fault: DockerfileError?
 
@@ -35,7 +35,6 @@ struct CheckScope {
         triggers = []
         fault = nil
         for trigger in base.triggers { evaluate(trigger) }
-        fault = nil
     }
 
     /// Bytes of its variables.
@@ -87,7 +86,7 @@ struct CheckScope {
         let (isComplete, uncertain) = (isComplete, uncertain)
         var isCertain = true
         let escape = quotes == .kept ? UInt8.backslash : scope.escape
-        let expansion = WordExpansion(escape: escape, quotes: quotes) { name in
+        let expansion = WordExpansion(escape: escape, quotes: quotes, budget: scope.budget) { name in
             let value = scope[name]
             if value == nil ? !isComplete : uncertain.contains(name) { isCertain = false }
             return value
@@ -110,7 +109,7 @@ struct CheckScope {
         case .workdir: hasWorkdir = true
         case .onbuild(let onbuild):
             if let trigger = try? Instruction.parse(trigger: onbuild.trigger, at: onbuild.range) {
-                keep(trigger)
+                triggers.append(trigger)
             }
         default: break
         }
@@ -138,13 +137,6 @@ struct CheckScope {
         }
         guard isCertain else { return uncertain.formUnion(names) }
         if !uncertain.isEmpty { uncertain.subtract(names) }
-    }
-
-    private mutating func keep(_ trigger: Instruction) {
-        switch trigger.kind {
-        case .arg, .env, .shell, .workdir: triggers.append(trigger)
-        default: break
-        }
     }
 
     private mutating func runTrigger(_ text: String) {

@@ -80,7 +80,7 @@ extension Checker {
         guard let global else { return false }
         var found = false
         for word in [stage.platform, stage.base].compactMap({ $0 }) {
-            let expansion = WordExpansion(escape: global.escape) { global.variables[$0] }
+            let expansion = WordExpansion(escape: global.escape, budget: global.budget) { global.variables[$0] }
             // A word that cannot be expanded is an error of the build.
             guard let result = try? expansion.result(of: word) else { continue }
             for name in result.unset where !declaredGlobals.contains(name) {

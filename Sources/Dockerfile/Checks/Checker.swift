@@ -69,6 +69,10 @@ struct Checker {
         checkFrom(stage, comments)
         let isChecked = inputs.target == nil || needed.contains(stage.index)
         var scope = startScope(of: stage)
+        // A build names the place where the trigger fires.
+        if let fault = scope.takeFault(), needed.contains(stage.index) {
+            report.fault = report.fault ?? DockerfileError(fault.message, at: stage.range, hint: fault.hint)
+        }
         var last: [String: Int] = [:]
         for (index, instruction) in stage.instructions.enumerated() { last[instruction.name] = index }
         for (index, instruction) in stage.instructions.enumerated() {
