@@ -118,10 +118,15 @@ package struct BuildRequest: Sendable {
 package struct GitCredentials: Sendable {
     package var username: String?
     package var password: String?
+    /// The value of an `Authorization` header that is neither name nor password (`Bearer ...`), in their place.
+    var header: String?
     /// For messages: "GIT_TOKEN", "GIT_TOKEN_FILE (/secrets/token)".
     package var origin: String
 
     package static let none = GitCredentials(username: nil, password: nil, origin: "none")
+
+    /// Whether there is anything to send.
+    var areGiven: Bool { username != nil || header != nil }
 
     package init(username: String?, password: String?, origin: String) {
         self.username = username

@@ -124,8 +124,8 @@ package struct Builder: Sendable {
             maker: LayerMaker(store: store, threads: request.threads, latest: time.latest, cancellation: cancellation),
             blobs: BlobFetcher(store: store, registries: registries, pool: pool, report: report),
             remotes: RemoteSources(
-                request, files: registries.files, scratch: scratch, pool: pool, cancellation: cancellation,
-                report: report),
+                request, files: registries.files, secrets: secrets, scratch: scratch, pool: pool,
+                cancellation: cancellation, report: report),
             sandbox: Sandbox(hostFiles: try HostFiles.ofBuilder()),
             caches: CacheMounts(
                 folder: state.mounts, namespace: namespace, cancellation: cancellation, report: report),

@@ -40,6 +40,14 @@ struct GitProgram: Sendable {
             ]
             secrets = ["IMGBUILD_GIT_USERNAME=\(username)", "IMGBUILD_GIT_PASSWORD=\(credentials.password ?? "")"]
         }
+        if let header = credentials.header, let origin = location?.origin {
+            // Helpers hand out names and passwords only. As a header of git's own it would go along with a redirect to
+            // another host, so none is followed.
+            configuration += [
+                ("credential.helper", ""), ("http.followRedirects", "false"),
+                ("http.\(origin)/.extraHeader", "Authorization: \(header)"),
+            ]
+        }
         let numbered = configuration.enumerated().flatMap { index, pair in
             ["GIT_CONFIG_KEY_\(index)=\(pair.0)", "GIT_CONFIG_VALUE_\(index)=\(pair.1)"]
         }
@@ -113,7 +121,7 @@ struct GitProgram: Sendable {
         if errors.contains("Authentication failed") || errors.contains("could not read Username")
             || errors.contains("could not read Password") || errors.contains("403")
         {
-            guard credentials.username != nil else {
+            guard credentials.areGiven else {
                 return BuildError(
                     "the repository \(location.url) wants credentials, and none were given",
                     hint: credentialHint)
@@ -136,8 +144,13 @@ struct GitProgram: Sendable {
         {
             return BuildError(
                 "there is no Git repository at \(location.url), or it is private",
-                hint: credentials.username == nil
-                    ? "for a private one: \(credentialHint)" : "credentials came from \(credentials.origin)")
+                hint: credentials.areGiven
+                    ? "credentials came from \(credentials.origin)" : "for a private one: \(credentialHint)")
+        }
+        if credentials.header != nil, errors.contains("unable to update url base") || errors.contains("error: 30") {
+            return BuildError(
+                "the repository \(location.url) is redirected, and \(credentials.origin) goes to no other address",
+                hint: "write the address that it leads to")
         }
         return BuildError("the repository \(location.url) could not be fetched: \(reason(answer))")
     }
@@ -146,7 +159,10 @@ struct GitProgram: Sendable {
         let lines = answer.errors.split(separator: "\n").filter { !$0.isEmpty }
         var text = lines.suffix(3).joined(separator: "; ")
         // A server or proxy may repeat what it was sent.
-        if let password = credentials.password, !password.isEmpty { text = text.replacing(password, with: "***") }
+        let token = credentials.header?.split(separator: " ").last.map(String.init)
+        for secret in [credentials.header, token, credentials.password].compactMap(\.self) where !secret.isEmpty {
+            text = text.replacing(secret, with: "***")
+        }
         return text.isEmpty ? "it gave no reason" : text
     }
 }

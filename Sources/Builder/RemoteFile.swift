@@ -6,7 +6,7 @@ import Registry
 struct RemoteFile: Sendable {
     /// Without user information.
     let url: HTTPURL
-    let user: FileClient.User?
+    let user: GitLocation.UserInformation?
     /// What `--checksum` demands.
     let checksum: Digest?
 
@@ -16,12 +16,12 @@ struct RemoteFile: Sendable {
 
     /// - Throws: for an address that is none, and a checksum that is no SHA-256.
     init(parsing word: Word, checksum: Word?) throws(DockerfileError) {
-        let (address, user) = GitLocation.separateUser(word.text)
+        let address: String
+        (address, user) = GitLocation.separateUser(word.text)
         guard let url = HTTPURL(parsing: RemoteFile.encoded(address)) else {
             throw DockerfileError("'\(address)' is not an http or https address", at: word.range)
         }
         self.url = url
-        self.user = user.map { FileClient.User(name: $0.username, password: $0.password ?? "") }
         do { self.checksum = try checksum.map { try Digest(parsing: $0.text) } } catch {
             throw DockerfileError(
                 "--checksum: \(error)", at: checksum?.range,

@@ -9,6 +9,7 @@ import SystemPackage
 /// Brings what ADD names by address into the scratch folder.
 struct RemoteSources: Sendable {
     private let files: FileClient
+    private let secrets: RemoteCredentials
     private let gitEnvironment: [String]
     /// The context's repository and what git was given for it; `nil` for other contexts.
     private let context: (location: GitLocation, credentials: GitCredentials)?
@@ -18,10 +19,11 @@ struct RemoteSources: Sendable {
     private let report: EventSink
 
     init(
-        _ request: BuildRequest, files: FileClient, scratch: Scratch, pool: BlockingPool, cancellation: Cancellation,
-        report: @escaping EventSink
+        _ request: BuildRequest, files: FileClient, secrets: BuildSecrets, scratch: Scratch, pool: BlockingPool,
+        cancellation: Cancellation, report: @escaping EventSink
     ) {
         self.files = files
+        self.secrets = RemoteCredentials(secrets)
         gitEnvironment = request.toolEnvironment
         if case .git(let location, let credentials) = request.source {
             context = (location, credentials)
@@ -44,13 +46,22 @@ struct RemoteSources: Sendable {
         report(.note("fetching \(remote.url)"))
         let fetched = FetchedFolder(try scratch.makeFolder("add"), in: scratch)
         let file = try fetched.folder.openName(Array(name.utf8), O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
-        let found = try await files.fetch(remote.url, user: remote.user, to: file.raw)
+        let found = try await files.fetch(remote.url, authorization: try authorization(for: remote), to: file.raw)
         if let checksum = remote.checksum, checksum != found.digest {
             throw BuildError(
                 "\(remote.url) is not the expected file: its checksum is \(found.digest), --checksum says \(checksum)")
         }
         try RemoteSources.settle(file, modified: found.lastModified ?? Timestamp(seconds: 0))
         return fetched
+    }
+
+    /// A secret's, as with BuildKit, else that in the address.
+    private func authorization(for remote: RemoteFile) throws -> FileClient.Authorization? {
+        if let authorization = try secrets.authorization(for: remote.url) { return authorization }
+        return remote.user.map {
+            FileClient.Authorization(
+                user: $0.username, password: $0.password ?? "", origin: "the user information in the address")
+        }
     }
 
     private static func settle(_ file: borrowing OwnedDescriptor, modified: Timestamp) throws(SystemError) {
@@ -68,9 +79,11 @@ struct RemoteSources: Sendable {
         let location = source.location
         report(.note("fetching \(location.url) \(location.commit ?? location.ref ?? "HEAD")"))
         let git = GitProgram(
-            environment: gitEnvironment, credentials: credentials(for: location), for: location,
+            environment: gitEnvironment, credentials: try credentials(for: location), for: location,
             cancellation: cancellation,
-            credentialHint: "ADD uses those of the context, and only for repositories on the context's host")
+            credentialHint:
+                "give --secret id=GIT_AUTH_TOKEN; the context's credentials are only for repositories on the context's host"
+        )
         return try await pool.run { [scratch, report] () throws(any Error) in
             let checkout = try GitCheckout.make(location, with: git, in: scratch, keepsGitFolder: true)
             let fetched = FetchedFolder(checkout.folder, in: scratch)
@@ -94,8 +107,9 @@ struct RemoteSources: Sendable {
         }
     }
 
-    /// Those in the address, else the context's, if scheme, host and port are the same.
-    private func credentials(for location: GitLocation) -> GitCredentials {
+    /// A secret's, else those in the address, else the context's, if scheme, host and port are the same.
+    private func credentials(for location: GitLocation) throws -> GitCredentials {
+        if let credentials = try secrets.credentials(for: location) { return credentials }
         if let user = location.userInformation {
             return GitCredentials(
                 username: user.username, password: user.password ?? "", origin: "the user information in the URL")

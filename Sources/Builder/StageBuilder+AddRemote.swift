@@ -18,7 +18,7 @@ extension StageBuilder {
         let name = remote.name ?? "file"
         let fetched: FetchedFolder
         do { fetched = try await tools.remotes.fetch(remote, as: name) } catch {
-            throw BuildError(fetching: error).at(word.range)
+            throw BuildError(fetching: remote, error).at(word.range)
         }
         if needsName, remote.name == nil {
             guard try await tools.pool.run({ () throws(any Error) in try fetched.isArchive(name) }) else {
@@ -76,9 +76,12 @@ extension FileSource {
 
 extension BuildError {
     /// A file that could not be fetched.
-    fileprivate init(fetching cause: any Error) {
+    fileprivate init(fetching remote: RemoteFile, _ cause: any Error) {
         if let error = cause as? RegistryError {
             self.init("\(error)", hint: error.hint)
+            if error.kind == .status(401) {
+                hint = (error.hint.map { "\($0); " } ?? "") + "give --secret id=HTTP_AUTH_TOKEN_\(remote.url.host)"
+            }
         } else {
             self.init(cause, doing: "the file could not be fetched")
         }

@@ -1,6 +1,5 @@
 // https://www.rfc-editor.org/rfc/rfc9110
 
-import FoundationEssentials
 package import OCI
 package import SystemIO
 
@@ -16,15 +15,24 @@ package struct FileClient: Sendable {
         self.pacing = pacing
     }
 
-    /// A name and password for HTTP Basic.
-    package struct User: Sendable, Hashable {
-        package let name: String
-        package let password: String
+    /// What is sent as `Authorization`. No description shows it.
+    package struct Authorization: Sendable, CustomStringConvertible {
+        fileprivate let header: String
+        /// Where it is from, for messages: "the user information in the address".
+        package let origin: String
 
-        package init(name: String, password: String) {
-            self.name = name
-            self.password = password
+        /// - Parameter header: the scheme and what belongs to it: printable ASCII, which the caller has seen to.
+        package init(header: String, origin: String) {
+            self.header = header
+            self.origin = origin
         }
+
+        /// HTTP Basic.
+        package init(user: String, password: String, origin: String) {
+            self.init(header: basic(user, password), origin: origin)
+        }
+
+        package var description: String { "an authorization from \(origin)" }
     }
 
     /// What was fetched.
@@ -44,11 +52,11 @@ package struct FileClient: Sendable {
     /// again otherwise. After a failure the file holds an unknown part.
     ///
     /// - Parameters:
-    ///   - user: sent to the origin of `url`, and to no other that a redirect leads to.
+    ///   - authorization: sent to the origin of `url`, and to no other that a redirect leads to.
     ///   - descriptor: stays the caller's and has to be open until this returns. Its file offset is not used.
     /// - Throws: `RegistryError`, final: it was tried again as the policy says.
     package func fetch(
-        _ url: HTTPURL, user: User? = nil, to descriptor: Int32
+        _ url: HTTPURL, authorization: Authorization? = nil, to descriptor: Int32
     ) async throws(RegistryError) -> File {
         let retrier = Retrier(policy: policy, pacing: pacing)
         let receiver = FileReceiver(.file(descriptor))
@@ -57,7 +65,7 @@ package struct FileClient: Sendable {
         var mark: Int64 = 0
         while true {
             do throws(RegistryError) {
-                return try await fetchRest(url, user, receiver)
+                return try await fetchRest(url, authorization, receiver)
             } catch {
                 // Only bytes that need not come again are progress.
                 if receiver.version != nil, receiver.received - mark >= FileClient.progress {
@@ -75,13 +83,10 @@ package struct FileClient: Sendable {
     private static let progress: Int64 = 1024 * 1024
 
     private func fetchRest(
-        _ url: HTTPURL, _ user: User?, _ receiver: FileReceiver
+        _ url: HTTPURL, _ authorization: Authorization?, _ receiver: FileReceiver
     ) async throws(RegistryError) -> File {
         var request = HTTPRequest(.get, url, sink: .receiver(receiver))
-        if let user {
-            let pair = Data("\(user.name):\(user.password)".utf8).base64EncodedString()
-            request.headers.append((name: "Authorization", value: "Basic \(pair)"))
-        }
+        if let authorization { request.headers.append((name: "Authorization", value: authorization.header)) }
         request.headers += receiver.startTry()
         // The policy speaks of a registry and where it may send us; here the user's server is in its place.
         let response = try await transport.sendFollowing(request, AddressPolicy(registry: url))
@@ -93,18 +98,17 @@ package struct FileClient: Sendable {
             throw RegistryError(
                 .connection(.lost), request: "GET \(response.url)", message: "the file changed while it was fetched",
                 isTemporary: true)
-        default: throw FileClient.refusal(response, hasUser: user != nil && response.url.origin == url.origin)
+        default:
+            throw FileClient.refusal(response, authorization: response.url.origin == url.origin ? authorization : nil)
         }
     }
 
-    private static func refusal(_ response: HTTPResponse, hasUser: Bool) -> RegistryError {
+    private static func refusal(_ response: HTTPResponse, authorization: Authorization?) -> RegistryError {
         let name = RegistryError.reasonPhrases[response.status].map { " \($0)" } ?? ""
         let hint: String? =
             switch response.status {
             case 401, 403:
-                hasUser
-                    ? "the server refused the user information in the address"
-                    : "the server wants credentials, and the address has none"
+                authorization.map { "the server refused \($0.origin)" } ?? "the server wants credentials, and got none"
             case 404, 410: "check the address"
             case 407: "the proxy wants credentials: give them in the proxy address"
             default: nil

@@ -95,7 +95,7 @@ struct BuildOptions: ParsableArguments {
     @Option(
         name: .customLong("secret"),
         help: ArgumentHelp(
-            "A secret for RUN --mount=type=secret: id=ID[,src=FILE|,env=NAME]. It gets into no layer, history or log. Repeatable.",
+            "A secret for RUN --mount=type=secret, or for ADD (HTTP_AUTH_TOKEN_host, GIT_AUTH_TOKEN): id=ID[,src=FILE|,env=NAME]. It gets into no layer, history or log. Repeatable.",
             valueName: "secret"))
     var secrets: [String] = []
 

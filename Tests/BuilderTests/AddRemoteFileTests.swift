@@ -119,7 +119,11 @@ struct AddRemoteFileTests {
         let missing = try await site.failure("ADD http://tester:hidden@\(server.host)/missing?token=hidden /")
         #expect(missing.contains("404 Not Found") && missing.contains("Dockerfile:2:"))
         let wanting = try await site.failure("ADD http://\(server.host)/private/a /")
-        #expect(wanting.contains("401 Unauthorized") && wanting.contains("the address has none"))
+        #expect(
+            wanting.contains("401 Unauthorized") && wanting.contains("and got none")
+                && wanting.contains(
+                    "hint: the server wants credentials, and got none; give --secret id=HTTP_AUTH_TOKEN_127.0.0.1")
+        )
         #expect(!(missing + site.events.joined()).contains("tester"))
         #expect(!missing.replacing("?token=hidden", with: "").contains("hidden"))
         #expect(try site.scratch() == [])

@@ -45,7 +45,7 @@ struct AddSourceTests {
     func userInformation() throws {
         let file = try RemoteFile(parsing: Self.word("https://jo:p%40ss@host/x?a=b@c"), checksum: nil)
         #expect(file.url.text == "https://host/x?a=b@c")
-        #expect(file.user?.name == "jo" && file.user?.password == "p@ss")
+        #expect(file.user?.username == "jo" && file.user?.password == "p@ss")
         #expect(try RemoteFile(parsing: Self.word("https://host?a=b@c"), checksum: nil).user == nil)
         for (text, shown) in [
             ("ADD https://jo:pw@host/x /", "ADD https://*****@host/x /"), ("https://token@host", "https://*****@host"),

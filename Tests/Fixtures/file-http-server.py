@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""file-http-server.py FOLDER LOG
+"""file-http-server.py FOLDER LOG [HEADER]
 
 Serves the files below FOLDER over HTTP on a free port of 127.0.0.1, with Last-Modified, and prints the port. Each request
-is one line of LOG: method, path with query, status, user of HTTP Basic or "-". Three folders are special:
+is one line of LOG: method, path with query, status, and the user of HTTP Basic, the name of another scheme, or "-". Four
+folders are special:
 
 /undated/...   as /..., without Last-Modified
 /private/...   as /..., for the user "tester" with the password "secret" only
+/guarded/...   as /..., for requests whose Authorization is HEADER only
 /moved/URL     a redirect to URL, which is percent-encoded
 """
 
@@ -16,12 +18,13 @@ import sys
 import urllib.parse
 
 ROOT, LOG = sys.argv[1], sys.argv[2]
+HEADER = sys.argv[3] if len(sys.argv) > 3 else None
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     def user(self):
         scheme, _, value = self.headers.get("Authorization", "").partition(" ")
-        return base64.b64decode(value).decode() if scheme.lower() == "basic" else "-"
+        return base64.b64decode(value).decode() if scheme.lower() == "basic" else scheme.lower() or "-"
 
     def do_GET(self):
         self.asked, self.undated = self.path, False
@@ -34,7 +37,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return self.end_headers()
         if kind == "private" and self.user() != "tester:secret":
             return self.send_error(401)
-        if kind in ("private", "undated"):
+        if kind == "guarded" and (HEADER is None or self.headers.get("Authorization") != HEADER):
+            return self.send_error(401)
+        if kind in ("private", "undated", "guarded"):
             self.undated, self.path = kind == "undated", "/" + rest
         return super().do_GET()
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""git-http-server.py REPOSITORIES LOG [USER:PASSWORD]
+"""git-http-server.py REPOSITORIES LOG [USER:PASSWORD | Authorization: VALUE]
 
 Serves the bare repositories below the folder REPOSITORIES over HTTP on a free port of 127.0.0.1, by git's own
 http-backend, and prints the port. Each request is one line of LOG: method, path with query, status, user or "-".
-With USER:PASSWORD every request must bring them (HTTP Basic).
+With USER:PASSWORD every request must bring them (HTTP Basic), with VALUE that as its header.
 """
 
 import base64
@@ -51,7 +51,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def serve(self):
         body = self.request_body()
-        if CREDENTIALS is not None and self.user() != CREDENTIALS:
+        header = "Authorization: " + self.headers.get("Authorization", "")
+        if CREDENTIALS is not None and CREDENTIALS not in (self.user(), header):
             return self.answer(401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
         path, _, query = self.path.partition("?")
         backend = subprocess.run(["git", "http-backend"], input=body, capture_output=True, check=False, env={

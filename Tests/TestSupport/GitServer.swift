@@ -19,12 +19,13 @@ package final class GitServer: Sendable {
     private let folder: TemporaryDirectory
     private let server: Server
 
-    /// Starts a server that demands the name and password of `user` for each request, if there is one.
-    package init(user: (name: String, password: String)? = nil) throws {
+    /// Starts a server that demands the name and password of `user`, or the value `header` of `Authorization`, for each
+    /// request, if there is one.
+    package init(user: (name: String, password: String)? = nil, header: String? = nil) throws {
         folder = try TemporaryDirectory()
         let repositories = try folder.makeDirectory("repositories")
         let program = Fixtures.programs.appending("git-http-server.py")
-        let credentials = user.map { ["\($0.name):\($0.password)"] } ?? []
+        let credentials = user.map { ["\($0.name):\($0.password)"] } ?? header.map { ["Authorization: \($0)"] } ?? []
         server = try Server(
             ["python3", program.string, repositories.string, folder.appending("requests").string] + credentials,
             log: folder.appending("log"))
