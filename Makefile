@@ -4,6 +4,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 SWIFT ?= swift
+FUZZ_SECONDS ?= 60
+# Seed of the random numbers; of the moment if it is empty.
+FUZZ_SEED ?=
 RELEASE := .build/release/imgbuild
 
 # The compiler needs the C headers; git and certificates fetch the Swift packages and serve Git contexts.
@@ -17,7 +20,7 @@ TEST_PACKAGES := docker-registry skopeo umoci busybox-static git python3 apache2
 BENCH_PACKAGES := time
 
 .DEFAULT_GOAL := help
-.PHONY: help swift packages build release install demo test bench format lint clean
+.PHONY: help swift packages build release install demo test fuzz bench format lint clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +52,10 @@ test: swift packages ## run all tests, unit to end to end
 	@scripts/install-packages.sh $(TEST_PACKAGES)
 	$(SWIFT) build --build-tests
 	@SWIFT=$(SWIFT) scripts/test.sh
+
+fuzz: swift packages ## give mutated Dockerfiles to the front end for FUZZ_SECONDS (60); what it finds joins the corpus
+	$(SWIFT) build --build-tests
+	@SWIFT=$(SWIFT) scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_SEED)
 
 bench: release ## measure builds of the demo's image: wall time, processor time, memory
 	@scripts/install-packages.sh $(DEMO_PACKAGES) $(BENCH_PACKAGES)
