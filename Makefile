@@ -57,8 +57,9 @@ fuzz: swift packages ## give mutated Dockerfiles to the front end for FUZZ_SECON
 	$(SWIFT) build --build-tests
 	@SWIFT=$(SWIFT) scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_SEED)
 
-bench: release ## measure builds of the demo's image: wall time, processor time, memory
+bench: release ## measure builds of the demo's image (wall time, processor time, memory), and reading a large Dockerfile
 	@scripts/install-packages.sh $(DEMO_PACKAGES) $(BENCH_PACKAGES)
+	@scripts/bench-dockerfile.sh
 	@scripts/bench.sh
 
 format: swift ## lay out the Swift sources

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# bench-dockerfile.sh [RUNS]: how long the release build takes to read a Dockerfile of 10,000 lines: parsing, the graph of its
+# stages, expansion of every word, and the build checks. Median of RUNS (11), the program's start beside it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+runs=${1:-11}
+goal=50 # ms
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# 100 stages of 100 lines, each built on the one before.
+awk 'BEGIN {
+    print "ARG BASE=debian:12"
+    for (stage = 0; stage < 100; stage++) {
+        base = stage == 0 ? "${BASE}" : "stage" (stage - 1)
+        print "FROM " base " AS stage" stage
+        print "ARG VERSION=1.2.3"
+        for (block = 0; block < 14; block++) {
+            print "ENV PATH=/opt/tool" block "/bin:/usr/bin:${HOME}/bin NAME" block "=\"${VERSION%.*}-${NAME:-none}\""
+            print "RUN --mount=type=cache,target=/var/cache/$VERSION apt-get update && \\"
+            print "    # a comment"
+            print "    apt-get install -y package-" block " && rm -rf /var/lib/apt/lists"
+            print stage == 0 ? "COPY --chown=1:1 a b* ./" : "COPY --from=stage" (stage - 1) " --chmod=u=rwX,go=rX /a /b${VERSION}/"
+            print "LABEL org.example.block" block "=\"a label\" version=$VERSION"
+            print "EXPOSE 80" block
+        }
+    }
+}' >"$work/Dockerfile"
+
+measure() { # COMMAND...: the median of its wall times in ms, with one decimal
+    for ((run = 0; run < runs; run++)); do
+        start=${EPOCHREALTIME/[.,]/}
+        "$@" >"$work/out" 2>"$work/err" || true
+        end=${EPOCHREALTIME/[.,]/}
+        echo $((end - start))
+    done | sort -n | awk '{ value[NR] = $1 } END { printf "%.1f", value[int((NR + 1) / 2)] / 1000 }'
+}
+
+start=$(measure .build/release/imgbuild --version)
+check=$(measure .build/release/imgbuild check --context "$work")
+if [[ -s $work/err ]]; then
+    cat "$work/err" >&2
+    exit 1
+fi
+awk -v lines="$(wc -l <"$work/Dockerfile")" -v start="$start" -v check="$check" -v goal=$goal 'BEGIN {
+    printf "a Dockerfile of %d lines is read in %.1f ms (%.1f ms with the start of the program; the goal is %d ms)\n",
+        lines, check - start, check, goal
+}'
