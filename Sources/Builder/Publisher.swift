@@ -101,10 +101,10 @@ struct Publisher: Sendable {
         }
         guard let first = failures.first else { return }
         guard destinations.count > 1 else { throw first.1 }
-        let reasons = failures.map { "\n  \(destinations[$0.0]): \(BuildError($0.1, doing: "not pushed").message)" }
+        let reasons = failures.map { "\(destinations[$0.0]): \(BuildError($0.1, doing: "not pushed").message)" }
         throw BuildError(
-            "the image could not be pushed to \(failures.count) of \(destinations.count) destinations:"
-                + reasons.joined(),
+            "the image could not be pushed to \(failures.count) of \(destinations.count) destinations: "
+                + reasons.joined(separator: "; "),
             hint: BuildError(first.1, doing: "").hint)
     }
 
