@@ -76,17 +76,19 @@ package struct BuildRequest: Sendable {
     /// How registries are reached.
     package struct RegistrySettings: Sendable {
         package var reach: RegistryReach
-        /// docker config files in the order they are looked for; the first that exists is used.
-        package var configFiles: [FilePath]
+        /// A docker configuration in place of those that would be looked for.
+        package var authFile: FilePath?
+        /// Whether a repository that is missing in Amazon ECR is made when the image is pushed to it.
+        package var createsRepositories = false
         package var userAgent: String
-        /// `https_proxy`, `http_proxy`, `no_proxy`, `SSL_CERT_FILE`, `SSL_CERT_DIR`, as the environment has them.
+        /// The environment of whoever runs the build, whole: proxies, certificates, credentials and what the programs need that
+        /// hand out credentials. Never seen by a RUN.
         package var environment: [String: String]
+        /// Where connections go in place of a host, each as `HOST:PORT:CONNECT-HOST:CONNECT-PORT`; for tests.
+        package var connections: [String] = []
 
-        package init(
-            reach: RegistryReach, configFiles: [FilePath], userAgent: String, environment: [String: String]
-        ) {
+        package init(reach: RegistryReach, userAgent: String, environment: [String: String]) {
             self.reach = reach
-            self.configFiles = configFiles
             self.userAgent = userAgent
             self.environment = environment
         }

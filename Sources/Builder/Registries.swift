@@ -10,7 +10,7 @@ final class Registries: Sendable {
     private let transport: CurlTransport
     /// Believes any certificate.
     private let credulous: CurlTransport
-    private let credentials: Keychain
+    private let credentials: RegistryCredentials
     private let report: EventSink
     private let clients = Mutex<[Way: RegistryClient]>([:])
 
@@ -28,24 +28,21 @@ final class Registries: Sendable {
         self.report = report
         var reached = Registries.transportSettings(settings)
         transport = CurlTransport(pool: pool, settings: reached)
+        credentials = try RegistryCredentials(
+            environment: settings.environment, authFile: settings.authFile, transport: reached, pool: pool
+        ) { note in
+            switch note {
+            case .warning(let text): report(.warning(text))
+            case .detail(let text): report(.detail(text))
+            }
+        }
         reached.trust.verifiesNobody = true
         credulous = CurlTransport(pool: pool, settings: reached)
-        let config = try DockerConfig.load(paths: settings.configFiles) { report(.warning($0)) }
-        credentials = Keychain(config.map { [DockerConfigProvider($0)] } ?? [])
     }
 
     private static func transportSettings(_ settings: BuildRequest.RegistrySettings) -> TransportSettings {
-        func value(_ names: String...) -> String? {
-            names.compactMap { settings.environment[$0] }.first { !$0.isEmpty }
-        }
-        var transport = TransportSettings(userAgent: settings.userAgent)
-        // Upper-case HTTP_PROXY is left alone by curl, since a web server's child finds a request's "Proxy:" header there.
-        // A builder is no such child, and people write it.
-        transport.proxy = .init(
-            http: value("http_proxy", "HTTP_PROXY"), https: value("https_proxy", "HTTPS_PROXY"),
-            exceptions: value("no_proxy", "NO_PROXY"))
-        transport.trust.authoritiesFile = value("SSL_CERT_FILE").map { FilePath($0) }
-        transport.trust.authoritiesDirectory = value("SSL_CERT_DIR").map { FilePath($0) }
+        var transport = TransportSettings(userAgent: settings.userAgent, environment: settings.environment)
+        transport.connections = settings.connections
         // Docker Hub's name in references is not where its registry is.
         func dialled(_ host: String) -> String { ImageReference.isDockerHub(host) ? "registry-1.docker.io" : host }
         for (host, file) in settings.reach.authorities { transport.trust.hostAuthorities[dialled(host)] = file }
@@ -74,10 +71,14 @@ final class Registries: Sendable {
             isCredulous: reach.unverified.contains(registry, purpose), tries: policy.attempts)
         return clients.withLock { clients in
             if let client = clients[way] { return client }
-            let report = self.report
+            let (report, credentials) = (self.report, self.credentials)
+            let maker: RepositoryMaker = { repository async throws(RegistryError) in
+                try await credentials.createRepository(repository, registry: registry)
+            }
             let client = RegistryClient(
                 registry: registry, plainHTTP: way.plainHTTP, transport: way.isCredulous ? credulous : transport,
-                credentials: credentials, retry: policy, notice: { report(.warning($0)) })
+                credentials: credentials, retry: policy, makeRepository: settings.createsRepositories ? maker : nil,
+                notice: { report(.warning($0)) })
             clients[way] = client
             return client
         }

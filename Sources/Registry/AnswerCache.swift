@@ -47,6 +47,15 @@ final class AnswerCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
     }
 
+    /// Forgets every answer that `matches`.
+    func forget(where matches: (Value) -> Bool) {
+        entries.withLock { entries in
+            entries = entries.filter { _, entry in
+                if case .ready(let value) = entry { !matches(value) } else { true }
+            }
+        }
+    }
+
     /// Resumes `waiter` at once with the answer, or with `nil` when it has to find it; else lets it wait.
     private func join(_ key: Key, _ isFresh: (Value) -> Bool, _ waiter: Waiter) {
         let answer = entries.withLock { entries -> Result<Value, RegistryError>?? in

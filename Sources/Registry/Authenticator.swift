@@ -36,6 +36,11 @@ final class Authenticator: Sendable {
     struct Authorization: Sendable {
         let header: String
         let source: CredentialSource?
+
+        fileprivate init(_ header: String, _ credential: Credential?) {
+            self.header = header
+            source = credential?.source
+        }
     }
 
     init(registry: String, credentials: any CredentialProvider, tokens: TokenServer, pacing: Pacing) {
@@ -95,24 +100,62 @@ final class Authenticator: Sendable {
         }
     }
 
+    /// Whether an answer says that the credentials which went along are not, or no longer, good.
+    ///
+    /// ECR says it with 403 when a login has ended ("Your authorization token has expired. Reauthenticate and try again.", as
+    /// JSON and as plain text); any other 403 speaks of permissions.
+    func isRefusal(_ response: HTTPResponse) -> Bool {
+        if response.status == 401 { return true }
+        guard response.status == 403, ECRHost(registry) != nil else { return false }
+        let text = String(decoding: response.body.prefix(4096), as: UTF8.self).lowercased()
+        return text.contains("authorization token has expired") || text.contains("authorization token is invalid")
+    }
+
     /// What to send with a request, or `nil` when the registry wants nothing, or nothing is known for it.
     ///
-    /// - Parameter rejected: a header that was just refused with 401 and must not be used again.
+    /// - Parameter rejected: a header that was just refused and must not be used again.
     func authorization(
         for scopes: [String], repository: String, rejected: String? = nil
     ) async throws(RegistryError) -> Authorization? {
-        let (method, learned) = state.withLock { ($0.method, $0.learned[scopes] ?? []) }
-        guard method != .none else { return nil }
+        guard state.withLock({ $0.method }) != .none else { return nil }
         let credential = try await credentials.credential(registry: registry, repository: repository)
+        let first: Authorization?
+        do throws(RegistryError) {
+            first = try await authorization(with: credential, scopes, rejected: rejected)
+        } catch {
+            // A token server that refuses a credential may like its successor.
+            let isRefused = error.kind == .credentials || error.status == 403
+            guard let credential, isRefused, let other = try await successor(of: credential, repository) else {
+                throw error
+            }
+            return try await authorization(with: other, scopes, rejected: rejected)
+        }
+        guard let credential, let first, first.header == rejected,
+            let other = try await successor(of: credential, repository)
+        else { return first }
+        return try await authorization(with: other, scopes, rejected: rejected)
+    }
+
+    /// The credential that there is after one was refused; `nil` when it is the same.
+    private func successor(
+        of refused: Credential, _ repository: String
+    ) async throws(RegistryError) -> Credential? {
+        credentials.forget(refused, registry: registry)
+        let other = try await credentials.credential(registry: registry, repository: repository)
+        return other == refused ? nil : other
+    }
+
+    private func authorization(
+        with credential: Credential?, _ scopes: [String], rejected: String?
+    ) async throws(RegistryError) -> Authorization? {
+        let (method, learned) = state.withLock { ($0.method, $0.learned[scopes] ?? []) }
         switch (method, credential?.secret) {
         case (.none, _): return nil
-        case (_, .registryToken(let token)?):
-            return Authorization(header: "Bearer \(token)", source: credential?.source)
+        case (_, .registryToken(let token)?): return Authorization("Bearer \(token)", credential)
         case (.basic, nil): return nil
-        case (.basic, .password(let user, let password)?):
-            return Authorization(header: basic(user, password), source: credential?.source)
+        case (.basic, .password(let user, let password)?): return Authorization(basic(user, password), credential)
         case (.basic, .identityToken(let token, let user)?):
-            return Authorization(header: basic(user.isEmpty ? "<token>" : user, token), source: credential?.source)
+            return Authorization(basic(user.isEmpty ? "<token>" : user, token), credential)
         case (.bearer(let realm, let service), _):
             let all = scopes + learned
             let key = TokenKey(realm: realm, service: service, scopes: all.sorted(), credential: credential)
@@ -121,7 +164,7 @@ final class Authenticator: Sendable {
             let token = try await cache.value(for: key, where: { $0.expiry > now() }) { () throws(RegistryError) in
                 try await tokens.token(realm: realm, service: service, scopes: all, credential: credential)
             }
-            return Authorization(header: "Bearer \(token.text)", source: credential?.source)
+            return Authorization("Bearer \(token.text)", credential)
         }
     }
 }

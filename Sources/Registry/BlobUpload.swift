@@ -39,6 +39,13 @@ struct BlobUpload: Sendable {
     private var scopes: [String] { [Scope.push(repository)] }
 
     func run(_ opened: UploadSession?) async throws(RegistryError) -> Bool {
+        if let host = ECRHost(client.registry), descriptor.size > host.longestLayer {
+            throw RegistryError(
+                .content,
+                message:
+                    "the layer \(descriptor.digest) has \(descriptor.size) bytes; Amazon ECR takes \(host.longestLayer) at most",
+                hint: "split the instruction that made it")
+        }
         let body = try body()
         if opened == nil, try await isThere() { return false }
         return try await conversation.retrier.run { attempt throws(RegistryError) in
@@ -91,7 +98,21 @@ struct BlobUpload: Sendable {
     }
 
     /// POST: asks for an upload.
+    ///
+    /// A repository that does not exist is made, where that is wanted.
     private func open() async throws(RegistryError) -> UploadSession {
+        do throws(RegistryError) {
+            return try await post()
+        } catch  where error.status == 404 && error.codes.contains("NAME_UNKNOWN") {
+            guard try await conversation.makeMissingRepository(repository) else { throw error }
+            // A registry of many machines may take a moment to know of it everywhere.
+            throw error.with(isTemporary: true)
+        } catch  where error.kind == .connection(.lost) && ECRHost(client.registry) != nil {
+            throw error.with(hint: "does the repository '\(repository)' exist? ECR also hangs up where it does not")
+        }
+    }
+
+    private func post() async throws(RegistryError) -> UploadSession {
         let response = try await conversation.send(
             Exchange(
                 method: .post, target: .path("blobs/uploads/"), repository: repository, scopes: scopes),
@@ -139,7 +160,9 @@ struct BlobUpload: Sendable {
     }
 
     private static func isLostSession(_ error: RegistryError) -> Bool {
-        error.status == 404
+        // ECR, when a part of the bytes did not get there: "None of the provided layer digests match ..."
+        if error.status == 400, error.message.contains("provided layer digests match") { return true }
+        return error.status == 404
             && (error.codes.contains("BLOB_UPLOAD_UNKNOWN") || error.codes.contains("BLOB_UPLOAD_INVALID"))
     }
 

@@ -10,19 +10,33 @@ final class Conversation: Sendable {
     private let bases = AnswerCache<String, HTTPURL>()
     private let notice: @Sendable (String) -> Void
     private let said = Mutex<Set<String>>([])
+    private let makeRepository: RepositoryMaker?
+    private let madeRepositories = AnswerCache<String, Bool>()
 
     init(
         registry: String, plainHTTP: Bool, transport: any HTTPTransport, credentials: any CredentialProvider,
-        retrier: Retrier, notice: @escaping @Sendable (String) -> Void
+        retrier: Retrier, makeRepository: RepositoryMaker?, notice: @escaping @Sendable (String) -> Void
     ) {
         self.registry = registry
         self.plainHTTP = plainHTTP
         self.transport = transport
         self.retrier = retrier
+        self.makeRepository = makeRepository
         self.notice = notice
         authenticator = Authenticator(
             registry: registry, credentials: credentials,
             tokens: TokenServer(transport: transport, retrier: retrier), pacing: retrier.pacing)
+    }
+
+    /// Makes a repository that does not exist, if that is wanted; once, however many layers find it missing.
+    ///
+    /// - Returns: false when it is not wanted.
+    func makeMissingRepository(_ repository: String) async throws(RegistryError) -> Bool {
+        guard let makeRepository else { return false }
+        return try await madeRepositories.value(for: repository) { () throws(RegistryError) in
+            try await makeRepository(repository)
+            return true
+        }
     }
 
     /// Tells the user something once.
@@ -109,8 +123,10 @@ final class Conversation: Sendable {
         }
         if let header = authorization?.header { request.headers.append((name: "Authorization", value: header)) }
         var response = try await transport.sendFollowing(request, policy)
-        if response.status == 401, isHome, response.url.origin == base.origin {
-            try authenticator.learn(from: response, base: base, scopes: exchange.scopes)
+        if isHome, response.url.origin == base.origin, authenticator.isRefusal(response) {
+            if response.status == 401 {
+                try authenticator.learn(from: response, base: base, scopes: exchange.scopes)
+            }
             let renewed = try await authenticator.authorization(
                 for: exchange.scopes, repository: exchange.repository, rejected: authorization?.header)
             if let renewed, renewed.header != authorization?.header {
@@ -123,8 +139,11 @@ final class Conversation: Sendable {
         for warning in response.head.all("Warning") { passOn(warning) }
         if expecting.contains(response.status) { return response }
         let isForeign = response.url.origin != base.origin
-        let error = RegistryError.unexpected(
+        var error = RegistryError.unexpected(
             response, to: exchange.method, credential: isForeign ? nil : authorization?.source)
+        if !isForeign, let host = ECRHost(registry) {
+            error = error.explained(by: host, method: exchange.method, exchange.repository, authorization?.source)
+        }
         // A storage address expires; the registry gives a new one to the next try.
         let isExpired = isForeign && exchange.method == .get && [401, 403].contains(response.status)
         throw isExpired ? error.with(isTemporary: true) : error

@@ -28,12 +28,18 @@ extension Credential: CustomStringConvertible, CustomDebugStringConvertible, Cus
 package enum CredentialSource: Sendable, Hashable, CustomStringConvertible {
     /// An entry of `auths` in a docker configuration; `name` is its path or what else people call it.
     case dockerConfig(name: String, key: String)
+    /// A program that the configuration `config` names.
+    case helper(program: String, config: String)
+    /// ECR itself, asked with AWS credentials from the place that is named.
+    case ecr(awsSource: String)
     /// Something else, in words: `the option --registry-user`.
     case named(String)
 
     package var description: String {
         switch self {
         case .dockerConfig(let name, let key): "\(name) (key \"\(printable(key))\")"
+        case .helper(let program, let config): "the helper \(printable(program)) that \(config) names"
+        case .ecr(let source): "Amazon ECR, asked with the AWS credentials from \(source)"
         case .named(let name): name
         }
     }
@@ -47,20 +53,11 @@ package protocol CredentialProvider: Sendable {
     /// - Returns: `nil` when this provider has nothing to say about the registry. A provider that should know but fails throws:
     ///   a failure never becomes anonymous access.
     func credential(registry: String, repository: String) async throws(RegistryError) -> Credential?
+
+    /// Takes notice that the registry refused a credential: from now on it is answered only when there is no other.
+    func forget(_ credential: Credential, registry: String)
 }
 
-/// Several providers, asked in order; the first answer counts.
-package struct Keychain: CredentialProvider {
-    private let providers: [any CredentialProvider]
-
-    package init(_ providers: [any CredentialProvider]) {
-        self.providers = providers
-    }
-
-    package func credential(registry: String, repository: String) async throws(RegistryError) -> Credential? {
-        for provider in providers {
-            if let found = try await provider.credential(registry: registry, repository: repository) { return found }
-        }
-        return nil
-    }
+extension CredentialProvider {
+    package func forget(_ credential: Credential, registry: String) {}
 }

@@ -117,12 +117,15 @@ private final class CurlHandle: @unchecked Sendable {
         var errorText = [CChar](repeating: 0, count: Int(CURL_ERROR_SIZE))
         let headers = try headerList(request, settings)
         defer { curl_slist_free_all(headers) }
+        let connections = settings.connections.reduce(nil) { curl_slist_append($0, $1) }
+        defer { curl_slist_free_all(connections) }
         let code = errorText.withUnsafeMutableBufferPointer { buffer in
             // libcurl writes its explanation here while it runs.
             set(CURLOPT_ERRORBUFFER, pointer: buffer.baseAddress)
             set(CURLOPT_SHARE, pointer: share.raw)
             configure(request, settings)
             imgbuild_curl_set_list(raw, CURLOPT_HTTPHEADER, headers)
+            imgbuild_curl_set_list(raw, CURLOPT_CONNECT_TO, connections)
             install(transfer)
             return withExtendedLifetime(transfer) { curl_easy_perform(raw) }
         }
@@ -164,6 +167,7 @@ private final class CurlHandle: @unchecked Sendable {
         set(CURLOPT_NOSIGNAL, 1)
         set(CURLOPT_USERAGENT, string: settings.userAgent)
         set(CURLOPT_CONNECTTIMEOUT_MS, settings.timeouts.connect.milliseconds)
+        if let whole = settings.timeouts.whole { set(CURLOPT_TIMEOUT_MS, whole.milliseconds) }
         set(CURLOPT_TCP_KEEPALIVE, 1)
         set(CURLOPT_BUFFERSIZE, 256 * 1024)
         set(CURLOPT_UPLOAD_BUFFERSIZE, 512 * 1024)
@@ -279,6 +283,14 @@ private final class CurlHandle: @unchecked Sendable {
             return failure(
                 .tls, temporary: false, "\(url.authority) asks for a client certificate",
                 hint: "give it with --registry-client-cert \(url.authority)=CERTIFICATE,KEY")
+        case CURLE_RECV_ERROR where reason.contains("CONNECT tunnel failed, response 4"):
+            // "CONNECT tunnel failed, response 407": the answer of a proxy, which it will give again.
+            let wantsUser = reason.hasSuffix("407")
+            return failure(
+                .other, temporary: false, "the proxy refused to connect to \(url.authority): \(printable(reason))",
+                hint: wantsUser
+                    ? "the proxy wants credentials: give them in the proxy address"
+                    : "does the proxy let this host through? NO_PROXY names those that are reached without it")
         case CURLE_PARTIAL_FILE, CURLE_HTTP2, CURLE_GOT_NOTHING, CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_HTTP2_STREAM:
             // With TLS 1.3 a server that misses a client's certificate may hang up after the handshake, and nothing tells why.
             let isMute = url.scheme == .https && transfer.head.status == 0 && !hasIdentity

@@ -3,7 +3,7 @@
 import FoundationEssentials
 import Glibc
 import SystemIO
-package import SystemPackage
+import SystemPackage
 
 /// The credentials part of a docker configuration (`config.json`).
 package struct DockerConfig: Sendable {
@@ -12,27 +12,47 @@ package struct DockerConfig: Sendable {
     private let auths: [String: Entry]
     private let credHelpers: [String: String]
     private let credsStore: String?
+    /// Keys of the configuration that are none, and look like one that matters: `credStore` and what was meant.
+    package let misspelled: [(key: String, meant: String)]
 
-    /// What a configuration says about a registry.
+    /// Where a configuration says that a credential is.
     package enum Answer: Sendable, Hashable {
-        case nothing
         case credential(Credential)
-        /// The program `docker-credential-<name>` has to be asked for `server`.
-        case helper(name: String, server: String)
+        /// The program `docker-credential-<name>` has to be asked for `server`. `isForThisHost` tells an entry of `credHelpers`
+        /// from `credsStore`, which answers for every host.
+        case helper(name: String, server: String, isForThisHost: Bool)
     }
 
     private struct Entry: Decodable {
-        var auth: String?
-        var username: String?
-        var password: String?
-        var identitytoken: String?
-        var registrytoken: String?
+        let auth: String?
+        let username: String?
+        let password: String?
+        let identitytoken: String?
+        let registrytoken: String?
+
+        init(from decoder: any Decoder) throws {
+            let object = try DockerConfig.Object(decoder)
+            auth = try object.value("auth")
+            username = try object.value("username")
+            password = try object.value("password")
+            identitytoken = try object.value("identitytoken")
+            registrytoken = try object.value("registrytoken")
+        }
     }
 
     private struct Document: Decodable {
-        var auths: [String: Entry]?
-        var credHelpers: [String: String]?
-        var credsStore: String?
+        let auths: [String: Entry]?
+        let credHelpers: [String: String]?
+        let credsStore: String?
+        let keys: [String]
+
+        init(from decoder: any Decoder) throws {
+            let object = try DockerConfig.Object(decoder)
+            auths = try object.value("auths")
+            credHelpers = try object.value("credHelpers")
+            credsStore = try object.value("credsStore")
+            keys = object.keys
+        }
     }
 
     /// A configuration has a few entries; a larger file is something else (bytes).
@@ -48,6 +68,7 @@ package struct DockerConfig: Sendable {
             auths = document.auths ?? [:]
             credHelpers = document.credHelpers ?? [:]
             credsStore = document.credsStore.flatMap { $0.isEmpty ? nil : $0 }
+            misspelled = DockerConfig.misspelled(document.keys)
         } catch {
             throw RegistryError(
                 .configuration,
@@ -56,42 +77,65 @@ package struct DockerConfig: Sendable {
         }
     }
 
-    /// Reads the first of `paths` that exists.
+    /// Reads the first of `places` that exists.
     ///
-    /// - Parameter notice: told about a path that is a directory, as Kubernetes mounts make them; it is passed over.
+    /// - Parameter notice: told about a file that is a directory, as Kubernetes mounts make them, and passed over, and about keys
+    ///   that look misspelled.
     /// - Returns: `nil` when none exists.
     /// - Throws: kind `file` when a file is there and cannot be read, `configuration` when it cannot be understood.
     package static func load(
-        paths: [FilePath], notice: (String) -> Void
+        _ places: [DockerConfigPlace], notice: (String) -> Void
     ) throws(RegistryError) -> DockerConfig? {
-        for path in paths {
+        for place in places {
+            let path = place.path
             let bytes: [UInt8]
             do throws(SystemError) {
                 bytes = try OwnedDescriptor.open(path, O_RDONLY).readAll(limit: sizeLimit)
             } catch {
                 switch error.errno {
-                case .noSuchFileOrDirectory, .notDirectory: continue
-                case .isDirectory:
+                case .noSuchFileOrDirectory where !place.mustExist, .notDirectory where !place.mustExist: continue
+                case .isDirectory where place.mayBeFolder: continue
+                case .isDirectory where !place.mustExist:
                     notice("\(path.printable) is a directory: it is not used as a docker configuration")
                     continue
                 default: throw .file(SystemError(call: error.call, path: path, errno: error.errno))
                 }
             }
-            return try DockerConfig(parsing: bytes, name: path.printable)
+            let config = try DockerConfig(parsing: bytes, name: path.printable)
+            config.noteMisspelled(notice)
+            return config
         }
         return nil
     }
 
-    /// What to use for `registry/repository`: a helper for this very host, else the store, else the entry with the longest key that
-    /// holds the repository.
-    ///
-    /// - Throws: kind `configuration` when the entry that answers cannot be understood.
-    package func answer(registry: String, repository: String) throws(RegistryError) -> Answer {
-        let wanted = ServerKey(registry)
-        for key in credHelpers.keys.sorted() where ServerKey(key) == wanted {
-            if let helper = credHelpers[key], !helper.isEmpty { return .helper(name: helper, server: key) }
+    /// Tells about keys that look misspelled.
+    package func noteMisspelled(_ notice: (String) -> Void) {
+        for (key, meant) in misspelled {
+            notice("\(name): the key \"\(printable(key, limit: 60))\" has no meaning; is \"\(meant)\" meant?")
         }
-        if let credsStore { return .helper(name: credsStore, server: wanted.storeName) }
+    }
+
+    /// Where to look for the credential of `registry/repository`, best first: the helper for this very host, the store, the entry
+    /// with the longest key that holds the repository.
+    ///
+    /// Docker's own tools stop at the first of them; here a helper that has nothing leaves the word to the next.
+    /// - Throws: kind `configuration` when the entry that answers cannot be understood.
+    package func answers(registry: String, repository: String) throws(RegistryError) -> [Answer] {
+        let wanted = ServerKey(registry)
+        var answers: [Answer] = []
+        // Several spellings of one host: the one that is written as a reference would be comes first.
+        let helperKeys = credHelpers.keys.filter { ServerKey($0) == wanted }.sorted { a, b in
+            wanted.isPlain(a) != wanted.isPlain(b) ? wanted.isPlain(a) : a < b
+        }
+        if let key = helperKeys.first, let helper = credHelpers[key], !helper.isEmpty {
+            answers.append(.helper(name: helper, server: key, isForThisHost: true))
+        }
+        if let credsStore { answers.append(.helper(name: credsStore, server: wanted.storeName, isForThisHost: false)) }
+        if let entry = try entry(wanted, repository) { answers.append(.credential(entry)) }
+        return answers
+    }
+
+    private func entry(_ wanted: ServerKey, _ repository: String) throws(RegistryError) -> Credential? {
         let path = repository.split(separator: "/").map(String.init)
         let candidates = auths.keys.compactMap { key -> (key: String, server: ServerKey)? in
             let server = ServerKey(key)
@@ -106,9 +150,9 @@ package struct DockerConfig: Sendable {
         }
         for candidate in best {
             guard let entry = auths[candidate.key] else { continue }
-            if let found = try credential(of: entry, key: candidate.key) { return .credential(found) }
+            if let found = try credential(of: entry, key: candidate.key) { return found }
         }
-        return .nothing
+        return nil
     }
 
     /// Reads one entry; `nil` when it holds no secret, as the place holders of a credentials store do.

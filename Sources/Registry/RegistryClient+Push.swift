@@ -89,8 +89,11 @@ extension RegistryClient {
             }
         } catch  where error.isImmutableTag {
             let named = ImageReference(registry: registry, repository: repository, tag: reference)
-            guard try await headManifest(of: named)?.digest == digest else {
-                throw error.with(hint: "tags of this repository cannot be moved: push under a new tag")
+            let present = try await headManifest(of: named)?.digest
+            guard present == digest else {
+                throw error.with(
+                    message: error.message + (present.map { "; the tag '\(reference)' is \($0), not \(digest)" } ?? ""),
+                    hint: "tags of this repository cannot be moved: push under a new tag")
             }
         }
         return descriptor

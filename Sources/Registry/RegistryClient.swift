@@ -13,15 +13,18 @@ package struct RegistryClient: Sendable {
     ///   - registry: `host` or `host:port`, as in `ImageReference.registry`.
     ///   - plainHTTP: whether this registry is to be spoken to over http, as `--insecure-registry` says. Otherwise it is https; only
     ///     a registry on this machine itself is tried over http when it does not speak TLS.
+    ///   - makeRepository: makes a repository that turns out to be missing when something is pushed to it; `nil` where a missing
+    ///     one is an error.
     ///   - notice: told what the user should know although nothing failed.
     package init(
         registry: String, plainHTTP: Bool = false, transport: any HTTPTransport, credentials: any CredentialProvider,
-        retry: RetryPolicy = .standard, pacing: Pacing = .real, notice: @escaping @Sendable (String) -> Void
+        retry: RetryPolicy = .standard, pacing: Pacing = .real, makeRepository: RepositoryMaker? = nil,
+        notice: @escaping @Sendable (String) -> Void
     ) {
         self.registry = registry
         conversation = Conversation(
             registry: registry, plainHTTP: plainHTTP, transport: transport, credentials: credentials,
-            retrier: Retrier(policy: retry, pacing: pacing), notice: notice)
+            retrier: Retrier(policy: retry, pacing: pacing), makeRepository: makeRepository, notice: notice)
     }
 
     /// Makes sure that the registry is there and speaks this protocol. Other operations do this by themselves.
@@ -29,6 +32,9 @@ package struct RegistryClient: Sendable {
         _ = try await conversation.base()
     }
 }
+
+/// Makes the repository of this name.
+package typealias RepositoryMaker = @Sendable (String) async throws(RegistryError) -> Void
 
 /// What a request may do, as token servers write it: `repository:team/app:pull,push`.
 enum Scope {

@@ -11,6 +11,8 @@ package struct RegistryError: Error, Sendable, Hashable {
         case status(Int)
         /// The registry wants other credentials, or they could not be found out.
         case credentials
+        /// Nothing that could give credentials is configured.
+        case noCredentials
         /// The bytes are not those that were asked for.
         case content
         /// An answer that does not follow the specification.

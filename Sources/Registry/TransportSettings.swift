@@ -7,9 +7,26 @@ package struct TransportSettings: Sendable {
     package var proxy = Proxy()
     package var trust = Trust()
     package var timeouts = Timeouts()
+    /// Where connections go in place of a host, each as curl writes it: `HOST:PORT:CONNECT-HOST:CONNECT-PORT`.
+    package var connections: [String] = []
 
     package init(userAgent: String) {
         self.userAgent = userAgent
+    }
+
+    /// What an environment says about proxies and certificates.
+    package init(userAgent: String, environment: [String: String]) {
+        func value(_ names: String...) -> String? {
+            names.compactMap { environment[$0] }.first { !$0.isEmpty }
+        }
+        self.init(userAgent: userAgent)
+        // Upper-case HTTP_PROXY is left alone by curl, since a web server's child finds a request's "Proxy:" header there.
+        // A builder is no such child, and people write it.
+        proxy = Proxy(
+            http: value("http_proxy", "HTTP_PROXY"), https: value("https_proxy", "HTTPS_PROXY"),
+            exceptions: value("no_proxy", "NO_PROXY"))
+        trust.authoritiesFile = value("SSL_CERT_FILE").map { FilePath($0) }
+        trust.authoritiesDirectory = value("SSL_CERT_DIR").map { FilePath($0) }
     }
 
     /// Proxy addresses as in `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`; nothing is read from the environment.
@@ -68,6 +85,8 @@ package struct TransportSettings: Sendable {
         package var stall = Duration.seconds(60)
         /// The same, once a whole file was sent: the registry may be moving a large blob to its storage.
         package var answerAfterUpload = Duration.seconds(300)
+        /// The longest time for a whole request; `nil` where bodies may be of any size.
+        package var whole: Duration?
 
         package init() {}
     }

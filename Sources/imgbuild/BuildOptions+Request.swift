@@ -13,7 +13,7 @@ extension BuildOptions {
         var request = BuildRequest(
             source: try source(environment), stateDirectory: stateDirectory(environment),
             platform: try platform.map { try Self.validated { try Platform(parsing: $0) }($0) } ?? .host,
-            registry: try registrySettings(environment))
+            registry: try registry.settings(environment))
         request.dockerfile = FilePath(dockerfile)
         request.target = target
         request.failsOnFindings = check
@@ -120,24 +120,6 @@ extension BuildOptions {
             return FilePath(cache).appending("imgbuild")
         }
         return FilePath(environment["HOME"] ?? "/tmp").appending(".cache").appending("imgbuild")
-    }
-
-    private func registrySettings(_ environment: [String: String]) throws -> BuildRequest.RegistrySettings {
-        var configFiles: [FilePath] = []
-        if let folder = environment["DOCKER_CONFIG"], !folder.isEmpty {
-            configFiles.append(FilePath(folder).appending("config.json"))
-        }
-        if let home = environment["HOME"], !home.isEmpty {
-            configFiles.append(FilePath(home).appending(".docker").appending("config.json"))
-        }
-        configFiles.append("/kaniko/.docker/config.json")
-        let names = [
-            "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE",
-            "SSL_CERT_DIR",
-        ]
-        return BuildRequest.RegistrySettings(
-            reach: try routes.reach(environment), configFiles: configFiles, userAgent: "imgbuild/\(Version.number)",
-            environment: environment.filter { names.contains($0.key) })
     }
 
     /// A name and its value, taken from the environment if the text has none; `nil` if it has none either.

@@ -106,8 +106,8 @@ struct BuildOptions: ParsableArguments {
             valueName: "agent"))
     var agents: [String] = []
 
-    @OptionGroup(title: "Routes to registries")
-    var routes: RouteOptions
+    @OptionGroup(title: "Registries")
+    var registry: RegistryOptions
 
     @Option(
         help: ArgumentHelp(

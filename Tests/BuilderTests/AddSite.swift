@@ -27,7 +27,7 @@ final class AddSite: Sendable {
         var request = BuildRequest(
             source: source ?? .folder(folder.appending("context")), stateDirectory: folder.appending("state"),
             platform: .host,
-            registry: .init(reach: RegistryReach(), configFiles: [], userAgent: "imgbuild/test", environment: [:]))
+            registry: .init(reach: RegistryReach(), userAgent: "imgbuild/test", environment: [:]))
         request.dockerfile = dockerfile
         request.times = .now
         request.destinations = [try ImageReference(parsing: "added:1")]

@@ -13,10 +13,10 @@ struct DockerConfigTests {
 
     /// The user, or the kind of answer.
     private func user(_ config: DockerConfig, _ registry: String, _ repository: String) throws -> String {
-        switch try config.answer(registry: registry, repository: repository) {
-        case .nothing: return "-"
-        case .helper(let name, let server): return "helper \(name) \(server)"
-        case .credential(let credential):
+        switch try config.answers(registry: registry, repository: repository).first {
+        case nil: return "-"
+        case .helper(let name, let server, _)?: return "helper \(name) \(server)"
+        case .credential(let credential)?:
             switch credential.secret {
             case .password(let user, let password): return "\(user):\(password)"
             case .identityToken(let token, let user): return "identity \(user):\(token)"
@@ -65,23 +65,28 @@ struct DockerConfigTests {
         arguments: ["dXA=", "OnA=", "%%%", "c2VjcmV0"])
     func malformedAuth(auth: String) async throws {
         let config = try config(#"{"auths":{"h":{"auth":"\#(auth)"},"fine":{"auth":"dTpw"}}}"#)
-        let error = try await failure { _ = try config.answer(registry: "h", repository: "a") }
+        let error = try await failure { _ = try config.answers(registry: "h", repository: "a") }
         #expect(error.kind == .configuration)
         #expect(error.message.contains("/c.json") && error.message.contains("\"h\""))
         #expect(!"\(error)".contains(auth) && !"\(error)".contains("secret"))
         #expect(try user(config, "fine", "a") == "u:p")
     }
 
-    @Test("a helper for the host comes before the store, the store before the entries; neither becomes anonymous")
-    func helpers() async throws {
-        let both = try config(
-            #"{"auths":{"h":{"auth":"dTpw"}},"credHelpers":{"h":"ecr-login"},"credsStore":"desktop"}"#)
-        #expect(try user(both, "h", "a") == "helper ecr-login h")
-        #expect(try user(both, "docker.io", "a") == "helper desktop https://index.docker.io/v1/")
-        let error = try await failure {
-            _ = try await DockerConfigProvider(both).credential(registry: "h", repository: "a")
-        }
-        #expect(error.message.contains("docker-credential-ecr-login") && error.message.contains("/c.json"))
+    @Test("a helper for the host comes before the store, the store before the entries")
+    func helpers() throws {
+        let config = try config(
+            #"{"auths":{"h":{"auth":"dTpw"}},"credHelpers":{"https://h":"b","h":"a"},"credsStore":"desktop"}"#)
+        let source = CredentialSource.dockerConfig(name: "/c.json", key: "h")
+        #expect(
+            try config.answers(registry: "h", repository: "a") == [
+                .helper(name: "a", server: "h", isForThisHost: true),
+                .helper(name: "desktop", server: "h", isForThisHost: false),
+                .credential(Credential(.password(user: "u", password: "p"), source: source)),
+            ])
+        #expect(
+            try config.answers(registry: "docker.io", repository: "a") == [
+                .helper(name: "desktop", server: "https://index.docker.io/v1/", isForThisHost: false)
+            ])
     }
 
     @Test("broken files are errors with a place")
@@ -103,10 +108,11 @@ struct DockerConfigTests {
         let second = try scratch.write("second.json", Array(#"{"auths":{"h":{"auth":"dTpw"}}}"#.utf8))
         let notes = Notes()
         let config = try DockerConfig.load(
-            paths: [scratch.path.appending("missing"), scratch.path, second], notice: notes.note)
+            [scratch.path.appending("missing"), scratch.path, second].map { DockerConfigPlace($0) }, notice: notes.note)
         #expect(config?.name == second.string)
         #expect(notes.texts.count == 1)
-        #expect(try DockerConfig.load(paths: [scratch.path.appending("missing")], notice: notes.note) == nil)
+        #expect(
+            try DockerConfig.load([DockerConfigPlace(scratch.path.appending("missing"))], notice: notes.note) == nil)
     }
 
     @Test("a credential does not print its secret")

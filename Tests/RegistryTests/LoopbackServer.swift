@@ -53,7 +53,9 @@ final class LoopbackServer: Sendable {
         port = UInt16(bigEndian: address.sin_port)
         BlockingPool.detach { [weak self] in
             while true {
-                let connection = accept(descriptor, __SOCKADDR_ARG(__sockaddr_in__: nil), nil)
+                // A program that another test starts would keep the connection open.
+                let connection = accept4(
+                    descriptor, __SOCKADDR_ARG(__sockaddr_in__: nil), nil, Int32(SOCK_CLOEXEC.rawValue))
                 guard connection >= 0 else { return }
                 BlockingPool.detach { [weak self] in
                     self?.serve(connection)

@@ -1,0 +1,80 @@
+// https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
+
+/// AWS's variables of an environment. An empty one counts as not set, as for AWS's own tools.
+struct AWSVariables: Sendable {
+    private let values: [String: String]
+
+    init(_ environment: [String: String]) {
+        values = environment
+    }
+
+    subscript(name: String) -> String? {
+        values[name].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    func isTrue(_ name: String) -> Bool { self[name]?.lowercased() == "true" }
+}
+
+/// The settings of AWS's tools: those of the environment before those of the profile.
+struct AWSConfiguration: Sendable {
+    let variables: AWSVariables
+    let files: AWSProfileFiles
+
+    /// The profile in use, whether it exists or not.
+    var profileName: String { variables["AWS_PROFILE"] ?? variables["AWS_DEFAULT_PROFILE"] ?? "default" }
+
+    /// Whether somebody asked for this profile by name.
+    var isProfileNamed: Bool { variables["AWS_PROFILE"] ?? variables["AWS_DEFAULT_PROFILE"] != nil }
+
+    var profile: AWSProfile? { files.profiles[profileName] }
+
+    /// The region that is configured, if one is.
+    var region: String? { variables["AWS_REGION"] ?? variables["AWS_DEFAULT_REGION"] ?? profile?["region"] }
+
+    var usesFIPS: Bool { isTrue("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint") }
+    var usesDualStack: Bool { isTrue("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint") }
+
+    private func isTrue(_ variable: String, _ key: String) -> Bool {
+        (variables[variable] ?? profile?[key])?.lowercased() == "true"
+    }
+
+    /// Where a service is, and how calls to it are signed.
+    ///
+    /// - Parameter region: of the resource, unless the service has one region only.
+    /// - Throws: kind `configuration` for a region or an address that cannot be one.
+    func endpoint(
+        of service: AWSService, region: String, fips: Bool = false, dualStack: Bool = false
+    ) throws(RegistryError) -> AWSEndpoint {
+        guard !region.isEmpty, region.utf8.count <= 64, region.wholeMatch(of: /[a-zA-Z0-9][a-zA-Z0-9_-]*/) != nil else {
+            throw RegistryError(.configuration, message: "'\(printable(region))' is not the name of an AWS region")
+        }
+        let standard = AWSEndpoint.standard(
+            service, region: region, fips: fips || usesFIPS, dualStack: dualStack || usesDualStack,
+            isLegacy: service == .sts && usesLegacySTS)
+        guard let (address, origin) = configuredAddress(of: service) else { return standard }
+        guard let url = HTTPURL(parsing: address), !url.target.contains("?") else {
+            throw RegistryError(
+                .configuration, message: "\(origin) is '\(printable(address))', which is not an http or https address")
+        }
+        return AWSEndpoint(service: service, region: standard.region, url: url)
+    }
+
+    private var usesLegacySTS: Bool {
+        (variables["AWS_STS_REGIONAL_ENDPOINTS"] ?? profile?["sts_regional_endpoints"])?.lowercased() == "legacy"
+    }
+
+    /// An address given in place of AWS's own, and where it is given.
+    private func configuredAddress(of service: AWSService) -> (address: String, origin: String)? {
+        guard !isTrue("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls") else { return nil }
+        for name in ["AWS_ENDPOINT_URL_\(service.configurationName.uppercased())", "AWS_ENDPOINT_URL"] {
+            if let address = variables[name] { return (address, name) }
+        }
+        guard let profile else { return nil }
+        if let services = profile["services"],
+            let address = files.services[services]?[service.configurationName]?["endpoint_url"]
+        {
+            return (address, "endpoint_url of the section 'services \(printable(services))'")
+        }
+        return profile["endpoint_url"].map { ($0, "endpoint_url of the profile '\(printable(profileName))'") }
+    }
+}
