@@ -108,11 +108,13 @@ package struct ChildProcess: ~Copyable, Sendable {
 
     /// Waits for the end, handing on what comes through the pipes of the plan.
     ///
-    /// After `cancellation` or `deadline` the program gets SIGTERM, and `grace` later it is killed.
-    /// - Parameter receive: called on this thread with each piece of output, in order per stream.
+    /// After `cancellation`, `deadline` or `silence` the program gets SIGTERM, and `grace` later it is killed.
+    /// - Parameters:
+    ///   - silence: how long the program may write nothing into its pipes.
+    ///   - receive: called on this thread with each piece of output, in order per stream.
     package mutating func wait(
-        deadline: ContinuousClock.Instant? = nil, cancellation: Cancellation? = nil, grace: Duration = .seconds(10),
-        receive: (Stream, UnsafeRawBufferPointer) -> Void = { _, _ in }
+        deadline: ContinuousClock.Instant? = nil, silence: Duration? = nil, cancellation: Cancellation? = nil,
+        grace: Duration = .seconds(10), receive: (Stream, UnsafeRawBufferPointer) -> Void = { _, _ in }
     ) throws(SystemError) -> Ending {
         // Bytes: what a pipe holds.
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
@@ -121,10 +123,13 @@ package struct ChildProcess: ~Copyable, Sendable {
         outputs.append(pollfd(fd: raw(readers.error), events: Int16(POLLIN), revents: 0))
         var interruption: Interruption?
         var killAt: ContinuousClock.Instant?
+        var heard = ContinuousClock.now
         while true {
             if interruption == nil {
                 if cancellation?.isCancelled == true { interruption = .cancelled }
-                if let deadline, ContinuousClock.now >= deadline { interruption = .timedOut }
+                let now = ContinuousClock.now
+                if let deadline, now >= deadline { interruption = .timedOut }
+                if let silence, now >= heard + silence { interruption = .timedOut }
                 if interruption != nil {
                     try signal(SIGTERM)
                     killAt = ContinuousClock.now + grace
@@ -135,7 +140,7 @@ package struct ChildProcess: ~Copyable, Sendable {
             }
             var events = outputs + [pollfd(fd: pidfd.raw, events: Int16(POLLIN), revents: 0)]
             // 50 milliseconds: how late a cancellation may be noticed. An end or output wakes at once.
-            let attentive = cancellation != nil || deadline != nil || killAt != nil
+            let attentive = cancellation != nil || deadline != nil || silence != nil || killAt != nil
             guard poll(&events, nfds_t(events.count), attentive ? 50 : -1) >= 0 || errno == EINTR else {
                 throw .last("poll")
             }
@@ -143,7 +148,10 @@ package struct ChildProcess: ~Copyable, Sendable {
             for (index, stream) in [Stream.output, .error].enumerated() where ended || events[index].revents != 0 {
                 repeat {
                     let count = Glibc.read(outputs[index].fd, buffer.baseAddress, buffer.count)
-                    if count > 0 { receive(stream, UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
+                    if count > 0 {
+                        if silence != nil { heard = ContinuousClock.now }
+                        receive(stream, UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+                    }
                     // The end, or a failure that would come back for ever: no more from this one.
                     if count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR) { outputs[index].fd = -1 }
                     if count < 0 && errno == EAGAIN { break }
