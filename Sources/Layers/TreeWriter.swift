@@ -7,6 +7,7 @@ struct TreeWriter {
     private let root: Directory
     private let convention: TreeConvention
     private let layer: String
+    private let impliedOwner: (uid: UInt32, gid: UInt32)
     private var folders: FolderCache
     /// Attributes of folders, by their real path, to be set when all is in place.
     private var deferred: [[UInt8]: FolderAttributes] = [:]
@@ -31,8 +32,13 @@ struct TreeWriter {
         var raw: Int32 { folder.directory.descriptor.raw }
     }
 
-    init(root: Directory, convention: TreeConvention, layer: String) throws(LayerError) {
+    /// - Parameter impliedOwner: of folders that no entry describes.
+    init(
+        root: Directory, convention: TreeConvention, layer: String,
+        impliedOwner: (uid: UInt32, gid: UInt32) = (0, 0)
+    ) throws(LayerError) {
         self.root = root
+        self.impliedOwner = impliedOwner
         self.convention = convention
         self.layer = layer
         folders = FolderCache(root: root, honoursWhiteouts: convention != .flat)
@@ -318,7 +324,7 @@ struct TreeWriter {
     /// The folder of an entry, made with its parents where they are missing.
     private mutating func folder(_ path: [UInt8], making: Bool = true) throws(SystemError) -> FolderCache.Folder {
         var made: [(path: [UInt8], inode: UInt64)] = []
-        let convention = convention
+        let (convention, owner) = (convention, impliedOwner)
         let folder = try folders.folder(path) { parent, name, obstacle throws(SystemError) in
             guard making else {
                 throw SystemError(call: "open", path: FilePath(bytes: name), errno: .noSuchFileOrDirectory)
@@ -330,8 +336,8 @@ struct TreeWriter {
                 let attribute = ExtendedAttribute(name: namespace.opaque, value: [UInt8(ascii: "y")])
                 try parent.directory.setAttribute(attribute, onName: name)
             }
-            guard name.withCName({ fchownat(parent.directory.descriptor.raw, $0, 0, 0, AT_SYMLINK_NOFOLLOW) }) == 0
-            else {
+            let raw = parent.directory.descriptor.raw
+            guard name.withCName({ fchownat(raw, $0, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) }) == 0 else {
                 throw .last("fchownat", file)
             }
             let status = try parent.directory.status(of: file)
