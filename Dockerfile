@@ -1,4 +1,4 @@
-# imgbuild's own image: the command, the libraries it uses, git, and certificates.
+# imgbuild's own image: the command, the libraries it uses, git with what it calls (ssh, LFS), and certificates.
 #
 #   docker build -t imgbuild .
 #   imgbuild --context . --dest REGISTRY/imgbuild:TAG
@@ -20,7 +20,7 @@ LABEL org.opencontainers.image.title="imgbuild" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-    libcurl4 libarchive13 libssl3 libisal2 zlib1g libzstd1 git ca-certificates \
+    libcurl4 libarchive13 libssl3 libisal2 zlib1g libzstd1 git git-lfs openssh-client ca-certificates \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/imgbuild /usr/local/bin/imgbuild
 ENTRYPOINT ["imgbuild"]

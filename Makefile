@@ -16,7 +16,8 @@ BUILD_PACKAGES := libcurl4-openssl-dev libarchive-dev libssl-dev zlib1g-dev libi
 DEMO_PACKAGES := debootstrap debian-archive-keyring umoci tar git
 # Real registries, real Git, and other people's tools as judges.
 TEST_PACKAGES := docker-registry skopeo umoci busybox-static git python3 apache2-utils jq attr libcap2-bin tar \
-	python3-venv python3-yaml curl openssl gzip bzip2 xz-utils zstd util-linux procps openssh-client
+	python3-venv python3-yaml curl openssl gzip bzip2 xz-utils zstd util-linux procps openssh-client \
+	openssh-server git-lfs
 BENCH_PACKAGES := time
 
 .DEFAULT_GOAL := help

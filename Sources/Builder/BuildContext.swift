@@ -23,47 +23,25 @@ struct BuildContext: Sendable {
             name: "the build context")
     }
 
-    /// Fetches or opens the sources, and reads Dockerfile and ignore file. Blocks.
-    static func prepare(
-        _ request: BuildRequest, scratch: Scratch, cancellation: Cancellation, report: EventSink
-    ) throws -> BuildContext {
-        switch request.source {
-        case .git(let location, let credentials):
-            report(.note("fetching \(location.url) \(location.commit ?? location.ref ?? "HEAD")"))
-            let git = GitProgram(
-                environment: request.toolEnvironment, credentials: credentials, for: location,
-                cancellation: cancellation)
-            let keeps = request.buildArguments.last { $0.name == "BUILDKIT_CONTEXT_KEEP_GIT_DIR" }
-            let checkout = try GitCheckout.make(
-                location, with: git, in: scratch, keepsGitFolder: ["1", "true"].contains(keeps?.value))
-            report(.note("context: \(location.url) at commit \(checkout.commit)"))
-            return try open(checkout.folder, request, commit: checkout.commit) { _ in checkout.committed }
-        case .folder(let path):
-            let folder: Directory
-            do { folder = try Directory(opening: path) } catch {
-                throw BuildError("the context '\(path.printable)' cannot be read: \(error)")
-            }
-            return try open(folder, request, commit: nil) { ignored in
-                if let committed = workTreeTime(of: path, request, cancellation) { return committed }
-                return try CreationTime.newest(in: folder, ignoring: ignored)
-            }
+    /// Reads Dockerfile and ignore file, and settles the image's time. Blocks.
+    static func read(_ folder: ContextFolder, _ request: BuildRequest, report: EventSink) throws -> BuildContext {
+        let root = folder.root
+        let (text, place, name) = try readDockerfile(request.dockerfile, in: root)
+        let (ignored, ignoreFile) = try readIgnoreFile(besides: name, in: place, root: root)
+        let acceptsPointers = request.toolEnvironment.contains {
+            $0.hasPrefix("GIT_LFS_SKIP_SMUDGE=") && !$0.hasSuffix("=0") && !$0.hasSuffix("=")
         }
-    }
-
-    private static func open(
-        _ root: Directory, _ request: BuildRequest, commit: String?, time: (IgnorePatterns) throws -> Timestamp
-    ) throws -> BuildContext {
-        let (text, folder, name) = try readDockerfile(request.dockerfile, in: root)
-        let (ignored, ignoreFile) = try readIgnoreFile(besides: name, in: folder, root: root)
+        try folder.checkLargeFiles(ignoring: ignored, accepts: acceptsPointers, report: report)
         let instant: CreationTime =
             switch request.times {
             case .now: .now()
             case .fixed(let instant): CreationTime(at: instant)
-            case .reproducible: CreationTime(at: try time(ignored))
+            case .reproducible:
+                CreationTime(at: try folder.committed ?? CreationTime.newest(in: root, ignoring: ignored))
             }
         return BuildContext(
-            root: root, dockerfile: try SourceText(text), ignored: ignored, ignoreFile: ignoreFile, commit: commit,
-            time: instant)
+            root: root, dockerfile: try SourceText(text), ignored: ignored, ignoreFile: ignoreFile,
+            commit: folder.commit, time: instant)
     }
 
     /// The Dockerfile with the folder it is in: below the context, else where its path leads from here.
@@ -124,17 +102,5 @@ struct BuildContext: Sendable {
             }
         }
         return (IgnorePatterns.none, ".dockerignore")
-    }
-
-    /// The time of the commit that a folder's work tree is at; `nil` where there is none, or no git to ask.
-    private static func workTreeTime(
-        of path: FilePath, _ request: BuildRequest, _ cancellation: Cancellation
-    ) -> Timestamp? {
-        guard let folder = try? Directory(opening: path), (try? folder.statusIfPresent(of: ".git")) != nil else {
-            return nil
-        }
-        let git = GitProgram(
-            environment: request.toolEnvironment, credentials: .none, for: nil, cancellation: cancellation)
-        return try? git.commitTime(in: folder)
     }
 }

@@ -8,6 +8,7 @@ package struct BuildRequest: Sendable {
     package enum Source: Sendable {
         case folder(FilePath)
         case git(GitLocation, GitCredentials)
+        case archive(ContextArchive)
     }
 
     /// A context that a Dockerfile may name, or that stands for a base image.
@@ -29,6 +30,9 @@ package struct BuildRequest: Sendable {
     }
 
     package var source: Source
+    /// A folder of the source that is the context in place of all of it; it is named from the source's root.
+    package var contextSubPath: FilePath?
+    package var git: GitSettings
     /// Relative to the context's root, or absolute.
     package var dockerfile: FilePath
     package var target: String?
@@ -96,6 +100,7 @@ package struct BuildRequest: Sendable {
 
     package init(source: Source, stateDirectory: FilePath, platform: Platform, registry: RegistrySettings) {
         self.source = source
+        git = GitSettings()
         dockerfile = "Dockerfile"
         failsOnFindings = false
         buildArguments = []

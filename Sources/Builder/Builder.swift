@@ -39,8 +39,11 @@ package struct Builder: Sendable {
             try ResultFiles(request).check()
             let registries = try Registries(request.registry, pool: pool, report: report)
             async let permission: Void = checkPushPermission(registries)
-            let context = try await pool.run { [request, cancellation, report] () throws(any Error) in
-                try BuildContext.prepare(request, scratch: scratch, cancellation: cancellation, report: report)
+            let folder = try await ContextFolder.make(
+                request, files: registries.files, scratch: scratch, pool: pool, cancellation: cancellation,
+                report: report)
+            let context = try await pool.run { [request, report] () throws(any Error) in
+                try BuildContext.read(folder, request, report: report)
             }
             source = context.dockerfile
             let dockerfile = try Dockerfile(parsing: context.dockerfile)

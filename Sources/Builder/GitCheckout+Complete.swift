@@ -3,37 +3,54 @@ import SystemIO
 import SystemPackage
 
 extension GitCheckout {
-    /// Brings the submodules, and makes of the folder what every machine makes of this commit: modes 0644 and 0755, the
-    /// commit's time, and no `.git` unless it is kept.
+    /// Brings the submodules. Credentials go to the host of the repository alone, wherever submodules are.
     ///
-    /// - Throws: `BuildError` if a submodule cannot be fetched.
-    func complete(
-        _ location: GitLocation, with git: GitProgram, submodules: Bool, keepsGitFolder: Bool
-    ) throws {
-        // Relative addresses of submodules start from it, and who keeps .git finds where it is from.
-        try git.run(["remote", "add", "origin", location.url], in: folder)
-        if submodules, try folder.statusIfPresent(of: ".gitmodules") != nil {
-            do {
-                try git.run(["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"], in: folder)
-            } catch let error as BuildError {
-                throw BuildError(
-                    "the submodules of \(location.url) cannot be fetched: \(error.message)",
-                    hint: error.hint ?? "leave them out with ?submodules=false in the address")
+    /// - Throws: `BuildError` if one cannot be fetched.
+    func fetchSubmodules(_ location: GitLocation, with git: GitProgram, leaveOut: String) throws {
+        guard try folder.statusIfPresent(of: ".gitmodules") != nil else { return }
+        let command = ["submodule", "update", "--init", "--recursive", "--progress"]
+        var answer = try git.transfer(command + ["--depth=1"], of: location, in: folder)
+        if case .refusesObject = answer.failure?.kind {
+            // Without history a server gives out no commit but the tips.
+            answer = try git.transfer(command, of: location, in: folder)
+        }
+        guard let failure = answer.failure else { return }
+        var error = BuildError("the submodules of \(location.url) cannot be fetched: \(failure.reason)", hint: leaveOut)
+        if failure.kind == .wantsCredentials || failure.kind == .notFound {
+            error.hint = "credentials are given to the repository's own host only; \(leaveOut)"
+        }
+        throw error
+    }
+
+    /// Makes of the folder what every machine makes of this commit: modes 0644 and 0755, the commit's time, and no `.git`
+    /// unless it is kept.
+    func settle(keepsGitFolder: Bool) throws {
+        try walk { below, entries in
+            if !keepsGitFolder { try below.removeTree(".git") }
+            for (name, status) in entries { try settle(name, status, in: below) }
+            guard futimens(below.descriptor.raw, committed.asModificationTime) == 0 else {
+                throw SystemError.last("futimens", below.path)
             }
         }
+    }
+
+    /// Removes `.git`, the submodules' as well.
+    func removeGitFolders() throws {
+        guard try folder.statusIfPresent(of: ".gitmodules") != nil else { return try folder.removeTree(".git") }
+        try walk { below, _ in try below.removeTree(".git") }
+    }
+
+    /// Visits every folder, with what is in it but `.git`: no commit holds a name like that, it is git's own.
+    private func walk(
+        _ visit: (_ folder: Directory, _ entries: [(name: FilePath, status: FileStatus)]) throws -> Void
+    ) throws {
         var pending: [FilePath] = ["."]
         while let path = pending.popLast() {
             let below = try folder.openDirectory(path, .noSymlinks)
-            let isRoot = path == "."
-            // No commit holds a name like this: it is git's own.
-            if !keepsGitFolder { try below.removeTree(".git") }
-            for name in try below.names() where name != ".git" {
-                let status = try below.status(of: name)
-                try settle(name, status, in: below)
-                if status.kind == .directory { pending.append(isRoot ? name : path.appending(name.components)) }
-            }
-            guard futimens(below.descriptor.raw, committed.asModificationTime) == 0 else {
-                throw SystemError.last("futimens", path)
+            let entries = try below.names().filter { $0 != ".git" }.map { (name: $0, status: try below.status(of: $0)) }
+            try visit(below, entries)
+            for entry in entries where entry.status.kind == .directory {
+                pending.append(path == "." ? entry.name : path.appending(entry.name.components))
             }
         }
     }

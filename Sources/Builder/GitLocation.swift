@@ -4,7 +4,7 @@ package struct GitLocation: Sendable, Hashable {
     package let url: String
     /// `refs/heads/main`, `refs/tags/v1`, `main`; `nil` for the remote's default branch.
     package let ref: String?
-    /// 40 (or 64) lower-case hex digits; `nil` for the tip of `ref`.
+    /// 40 (or 64) lower-case hex digits, or at least the first seven of them; `nil` for the tip of `ref`.
     package let commit: String?
     /// From `https://user:password@host/...`; never printed.
     package let userInformation: UserInformation?
@@ -32,8 +32,9 @@ package struct GitLocation: Sendable, Hashable {
         }
     }
 
+    /// - Parameter branch: a branch or tag in place of the context's own ref, as Kaniko's `--git branch=NAME` names it.
     /// - Throws: `BuildError` for an empty repository, a ref or commit that cannot be one, a deleted branch's zero commit.
-    package init(parsing context: String, pullMethod: PullMethod = .https) throws {
+    package init(parsing context: String, branch: String? = nil, pullMethod: PullMethod = .https) throws {
         let parts = context.split(separator: "#", omittingEmptySubsequences: false).map(String.init)
         guard parts.count <= 3 else {
             throw BuildError(
@@ -44,22 +45,18 @@ package struct GitLocation: Sendable, Hashable {
         guard url.split(separator: "/").count > 1 || url.hasPrefix("git@") else {
             throw BuildError("the context '\(GitLocation.redacted(context))' names no repository")
         }
+        try GitLocation.checkUser(of: url)
         // Workflow parameters that were not set arrive as empty strings.
         let writtenRef = parts.count > 1 && !parts[1].isEmpty ? parts[1] : nil
         let writtenCommit = parts.count > 2 && !parts[2].isEmpty && parts[2] != "HEAD" ? parts[2] : nil
         if let writtenCommit {
-            guard GitLocation.isCommit(writtenCommit) else {
+            guard GitLocation.isCommit(writtenCommit) || GitLocation.isAbbreviation(writtenCommit) else {
                 throw BuildError(
-                    "'\(writtenCommit)' is not a commit: expected 40 hex digits, in the third part of the context",
+                    "'\(writtenCommit)' is not a commit: expected 40 hex digits, or at least 7 of them, in the third part of the context",
                     hint: "the context is written as URL#REF#COMMIT; leave COMMIT empty for the tip of REF")
             }
-            guard writtenCommit.contains(where: { $0 != "0" }) else {
-                throw BuildError(
-                    "the commit is all zeros: that is what a push event carries when a branch was deleted, and there is nothing to build",
-                    hint: "filter deleted branches in the trigger (body.deleted is true)")
-            }
         }
-        (ref, commit) = try GitLocation.settled(writtenRef, writtenCommit)
+        (ref, commit) = try GitLocation.settled(branch ?? writtenRef, writtenCommit)
     }
 
     /// A repository by its address alone, and what of it is wanted, as ADD names both.
@@ -71,14 +68,32 @@ package struct GitLocation: Sendable, Hashable {
         guard url.split(separator: "/").count > 1 || url.hasPrefix("git@") else {
             throw BuildError("'\(url)' names no repository")
         }
+        try GitLocation.checkUser(of: url)
         (self.ref, commit) = try GitLocation.settled(ref?.isEmpty == true ? nil : ref, nil)
     }
 
     /// A commit in the place of the ref is a commit.
     private static func settled(_ ref: String?, _ commit: String?) throws -> (ref: String?, commit: String?) {
-        if let ref, commit == nil, isCommit(ref) { return (nil, ref.lowercased()) }
-        if let ref { try checkRef(ref) }
-        return (ref == "HEAD" ? nil : ref, commit?.lowercased())
+        let ref = ref == "HEAD" ? nil : ref
+        let isRefCommit = ref.map(isCommit) ?? false
+        let commit = (commit ?? (isRefCommit ? ref : nil))?.lowercased()
+        guard commit == nil || commit?.contains(where: { $0 != "0" }) == true else {
+            throw BuildError(
+                "the commit is all zeros: that is what a push event carries when a branch was deleted, and there is nothing to build",
+                hint: "filter deleted branches in the trigger (body.deleted is true)")
+        }
+        if let ref, !isRefCommit { try checkRef(ref) }
+        return (isRefCommit ? nil : ref, commit)
+    }
+
+    /// An address for SSH takes no password: nothing could use it, and it would be kept in `.git/config`.
+    private static func checkUser(of url: String) throws {
+        guard url.hasPrefix("ssh://"), let authority = url.dropFirst("ssh://".count).split(separator: "/").first,
+            let at = authority.lastIndex(of: "@"), authority[..<at].contains(":")
+        else { return }
+        throw BuildError(
+            "the address \(redacted(url)) has a password, which SSH does not take",
+            hint: "name a private key with --git-ssh-key, or have an agent (SSH_AUTH_SOCK)")
     }
 
     private static func dialled(_ address: String, _ method: PullMethod) -> String {
@@ -90,6 +105,11 @@ package struct GitLocation: Sendable, Hashable {
     private static func isCommit(_ text: String) -> Bool {
         (text.utf8.count == 40 || text.utf8.count == 64)
             && text.utf8.allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
+    }
+
+    /// The beginning of a commit's name, as people shorten it. Fewer than 7 digits soon stand for several.
+    private static func isAbbreviation(_ text: String) -> Bool {
+        (7..<40).contains(text.utf8.count) && text.utf8.allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
     }
 
     /// The rules of git-check-ref-format(1) that keep a ref from being read as an option, a refspec or a pattern.
@@ -144,23 +164,43 @@ package struct GitLocation: Sendable, Hashable {
         return String(context[..<start] + context[context.index(after: at)...])
     }
 
+    /// Whether all digits of the commit are known.
+    var isCommitWhole: Bool { commit.map(GitLocation.isCommit) ?? false }
+
+    /// The ref as the beginning of a commit's name, which it may be where there is no such ref.
+    var abbreviation: String? { ref.flatMap { GitLocation.isAbbreviation($0) ? $0.lowercased() : nil } }
+
+    /// What the ref may stand for in full, in the order in which it is tried: a branch before a tag of that name.
+    var candidates: [String] {
+        guard let ref else { return ["HEAD"] }
+        return ref.hasPrefix("refs/") ? [ref] : ["refs/heads/\(ref)", "refs/tags/\(ref)", "refs/\(ref)"]
+    }
+
+    /// Whether the repository is on this machine.
+    var isLocal: Bool { url.hasPrefix("file://") }
+
+    var isSSH: Bool { url.hasPrefix("ssh://") || url.hasPrefix("git@") }
+
     /// Scheme, host and port of an http address, as it is written: what decides whether a secret may go along.
     var origin: String? {
         guard let scheme = url.scheme, scheme == "https" || scheme == "http", let host else { return nil }
         return "\(scheme)://\(host.lowercased())"
     }
 
-    /// `host[:port]` of an http address.
+    /// `host[:port]`, without a user; `nil` for a repository on this machine.
     package var host: String? {
-        guard let scheme = url.scheme else { return nil }
-        return url.dropFirst(scheme.count + 3).split(separator: "/", omittingEmptySubsequences: false).first.map(
-            String.init)
+        if url.hasPrefix("git@") {
+            return url.dropFirst("git@".count).split(separator: ":", maxSplits: 1).first.map(String.init)
+        }
+        guard let scheme = url.scheme, scheme != "file" else { return nil }
+        let authority = url.dropFirst(scheme.count + 3).split(separator: "/", omittingEmptySubsequences: false).first
+        return authority.flatMap { $0.split(separator: "@").last }.map(String.init)
     }
 }
 
 extension String {
     /// The scheme of a URL (`https` of `https://...`), or `nil`.
-    fileprivate var scheme: String? {
+    var scheme: String? {
         guard let colon = firstIndex(of: ":"), self[colon...].hasPrefix("://") else { return nil }
         return String(self[..<colon])
     }

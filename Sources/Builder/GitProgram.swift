@@ -4,41 +4,52 @@ import SystemPackage
 
 /// The `git` program, with the credentials of one repository and without questions to a terminal.
 struct GitProgram: Sendable {
+    /// Whether git-lfs is there, and fetches large files when they are checked out.
+    let fetchesLargeFiles: Bool
     private let environment: [String]
     private let credentials: GitCredentials
+    private let ssh: GitSSH?
+    private let patience: GitPatience
     private let cancellation: Cancellation
+    private let report: EventSink
     /// What helps where a repository wants credentials and none were given.
     private let credentialHint: String
 
-    /// How long one call may take: the clone of a large repository over a slow line ends within it.
-    private static let timeout = Duration.seconds(1800)
-
     /// - Parameters:
     ///   - environment: what the program needs of the user's own (`PATH`, `HOME`, proxies).
+    ///   - settings: those of the context; its server's certificate goes unchecked only if `location` is the context's.
     ///   - credentialHint: what to do where a repository wants credentials and none were given.
+    /// - Throws: `BuildError` for an SSH key or a file of known hosts that cannot be read.
     init(
-        environment: [String], credentials: GitCredentials, for location: GitLocation?, cancellation: Cancellation,
-        credentialHint: String = "set GIT_TOKEN, GIT_TOKEN_FILE, or GIT_USERNAME and GIT_PASSWORD"
-    ) {
-        var configuration: [(String, String)] = [
-            // The same files on every machine, whatever its user configured.
-            ("core.autocrlf", "false"), ("core.symlinks", "true"), ("core.fsmonitor", "false"),
-            ("core.hooksPath", "/dev/null"),
-            ("advice.detachedHead", "false"), ("gc.auto", "0"), ("maintenance.auto", "false"), ("safe.directory", "*"),
-        ]
-        var secrets: [String] = []
-        if let username = credentials.username, let host = location?.host, let url = location?.url {
+        environment: [String], credentials: GitCredentials, for location: GitLocation?,
+        settings: GitSettings = GitSettings(), patience: GitPatience = .standard, cancellation: Cancellation,
+        report: @escaping EventSink = { _ in },
+        credentialHint: String =
+            "set GIT_TOKEN, GIT_TOKEN_FILE (--git-token-file), or GIT_USERNAME and GIT_PASSWORD"
+    ) throws {
+        let skipsLargeFiles = GitProgram.value(of: "GIT_LFS_SKIP_SMUDGE", in: environment).map { $0 != "0" } ?? false
+        fetchesLargeFiles = !skipsLargeFiles && GitProgram.finds("git-lfs", in: environment)
+        var configuration =
+            GitProgram.configuration + [
+                // A transfer that has come to a stop ends, instead of waiting for ever.
+                ("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "\(patience.stall.components.seconds)"),
+            ]
+        if fetchesLargeFiles { configuration += GitProgram.largeFileFilter }
+        if settings.skipsTLSVerification, let origin = location?.origin {
+            configuration.append(("http.\(origin)/.sslVerify", "false"))
+        }
+        var variables: [String] = []
+        if let username = credentials.username, let origin = location?.origin {
             // git asks a helper, and only for this host; the values are in the environment of git alone: in no argument
             // list, and in no file.
-            let scheme = url.hasPrefix("http://") ? "http" : "https"
             configuration += [
                 ("credential.helper", ""),
                 (
-                    "credential.\(scheme)://\(host).helper",
+                    "credential.\(origin).helper",
                     #"!f() { test "$1" = get && printf 'username=%s\npassword=%s\n' "$IMGBUILD_GIT_USERNAME" "$IMGBUILD_GIT_PASSWORD"; }; f"#
                 ),
             ]
-            secrets = ["IMGBUILD_GIT_USERNAME=\(username)", "IMGBUILD_GIT_PASSWORD=\(credentials.password ?? "")"]
+            variables = ["IMGBUILD_GIT_USERNAME=\(username)", "IMGBUILD_GIT_PASSWORD=\(credentials.password ?? "")"]
         }
         if let header = credentials.header, let origin = location?.origin {
             // Helpers hand out names and passwords only. As a header of git's own it would go along with a redirect to
@@ -48,62 +59,130 @@ struct GitProgram: Sendable {
                 ("http.\(origin)/.extraHeader", "Authorization: \(header)"),
             ]
         }
+        // Who names a command has said how it is to be.
+        let namesSSH = ["GIT_SSH_COMMAND", "GIT_SSH"].contains {
+            GitProgram.value(of: $0, in: environment)?.isEmpty == false
+        }
+        ssh = namesSSH ? nil : try GitSSH(settings, patience: patience)
+        if let ssh { variables.append("GIT_SSH_COMMAND=\(ssh.command)") }
         let numbered = configuration.enumerated().flatMap { index, pair in
             ["GIT_CONFIG_KEY_\(index)=\(pair.0)", "GIT_CONFIG_VALUE_\(index)=\(pair.1)"]
         }
         self.environment =
-            environment + secrets + numbered
+            environment.filter { !$0.hasPrefix("GIT_SSH_COMMAND=") || namesSSH } + variables + numbered
             + [
                 "GIT_CONFIG_COUNT=\(configuration.count)", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=",
-                "LC_ALL=C",
+                "GIT_LFS_FORCE_PROGRESS=1", "LC_ALL=C",
             ]
         self.credentials = credentials
+        self.patience = patience
         self.cancellation = cancellation
+        self.report = report
         self.credentialHint = credentialHint
     }
 
+    /// The same files on every machine, whatever its user configured.
+    private static let configuration = [
+        ("core.autocrlf", "false"), ("core.symlinks", "true"), ("core.fsmonitor", "false"),
+        ("core.hooksPath", "/dev/null"), ("advice.detachedHead", "false"), ("gc.auto", "0"),
+        ("maintenance.auto", "false"), ("safe.directory", "*"),
+    ]
+
+    /// What `git lfs install` writes into the configuration of a user.
+    private static let largeFileFilter = [
+        ("filter.lfs.clean", "git-lfs clean -- %f"), ("filter.lfs.smudge", "git-lfs smudge -- %f"),
+        ("filter.lfs.process", "git-lfs filter-process"), ("filter.lfs.required", "true"),
+    ]
+
+    private static func value(of name: String, in environment: [String]) -> String? {
+        environment.last { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.utf8.count + 1)) }
+    }
+
+    private static func finds(_ program: String, in environment: [String]) -> Bool {
+        (value(of: "PATH", in: environment) ?? "").split(separator: ":").contains {
+            FilePath(String($0)).appending(program).withPlatformString { access($0, X_OK) } == 0
+        }
+    }
+
+    // MARK: Calls
+
     /// What one call of git came to.
     struct Answer {
-        let succeeded: Bool
         let output: String
-        let errors: String
+        /// `nil` after success.
+        let failure: GitFailure?
+
+        var succeeded: Bool { failure == nil }
 
         var firstLine: String {
             output.split(separator: "\n", maxSplits: 1).first.map(String.init) ?? ""
         }
-
-        /// Whether the server has the repository but will not give out this object by its name.
-        var refusesCommit: Bool {
-            errors.contains("not our ref") || errors.contains("unadvertised object")
-                || errors.contains("remote error: upload-pack") || errors.contains("couldn't find remote ref")
-        }
     }
 
+    /// Runs git once.
+    ///
+    /// - Throws: `BuildError` if there is no git to run, or the build was cancelled. A git that fails is an answer.
     func attempt(_ arguments: [String], in folder: Directory) throws -> Answer {
-        let result: ChildProcess.Captured
+        var messages = GitMessages(hiding: secrets, report: report)
+        var output: [UInt8] = []
+        let ending: ChildProcess.Ending
         do {
-            let plan = ProcessPlan(["git", "-C", folder.path.string] + arguments, environment: environment)
-            // Answers are names and short messages; progress is off.
-            result = try ChildProcess.run(
-                plan, capturing: 1 << 20, timeout: GitProgram.timeout, cancellation: cancellation)
+            var plan = ProcessPlan(["git", "-C", folder.path.string] + arguments, environment: environment)
+            plan.output = .pipe
+            plan.error = .pipe
+            var child = try ChildProcess(plan)
+            ending = try child.wait(
+                deadline: ContinuousClock.now + patience.total, silence: patience.silence, cancellation: cancellation
+            ) { stream, bytes in
+                switch stream {
+                case .error: messages.receive(bytes)
+                // Answers are names; of a list that is longer than this the beginning does (bytes).
+                case .output: output.append(contentsOf: bytes.prefix(16 << 20 - output.count))
+                }
+            }
         } catch {
             throw BuildError(
                 "git cannot be run: \(error)",
                 hint: "Git repositories need the git program: install it (apt-get install git)")
         }
+        guard ending.interruption != .cancelled else { throw BuildError("git was stopped: the build was interrupted") }
+        let timedOut = ending.interruption == .timedOut
         return Answer(
-            succeeded: result.ending.status.isSuccess, output: String(decoding: result.output, as: UTF8.self),
-            errors: String(decoding: result.error, as: UTF8.self))
+            output: String(decoding: output, as: UTF8.self),
+            failure: ending.status.isSuccess && !timedOut
+                ? nil : GitFailure(reading: messages.finish(), timedOut: timedOut, hiding: secrets))
+    }
+
+    /// Runs git, again if the network or the server failed.
+    func transfer(_ arguments: [String], of location: GitLocation, in folder: Directory) throws -> Answer {
+        for (number, pause) in patience.pauses.enumerated() {
+            let answer = try attempt(arguments, in: folder)
+            guard let failure = answer.failure, failure.isTemporary else { return answer }
+            report(
+                .warning(
+                    "\(location.url) could not be fetched: \(failure.reason); try \(number + 2) of \(patience.pauses.count + 1) in \(pause)"
+                ))
+            try wait(pause)
+        }
+        return try attempt(arguments, in: folder)
+    }
+
+    private func wait(_ pause: Duration) throws {
+        let end = ContinuousClock.now + pause
+        while ContinuousClock.now < end {
+            guard !cancellation.isCancelled else { throw BuildError("git was stopped: the build was interrupted") }
+            // 50 milliseconds: how late a cancellation may be noticed.
+            usleep(50_000)
+        }
     }
 
     func run(_ arguments: [String], in folder: Directory) throws {
-        let answer = try attempt(arguments, in: folder)
-        guard answer.succeeded else { throw BuildError("git \(arguments[0]) failed: \(reason(answer))") }
+        _ = try line(arguments, in: folder)
     }
 
     func line(_ arguments: [String], in folder: Directory) throws -> String {
         let answer = try attempt(arguments, in: folder)
-        guard answer.succeeded else { throw BuildError("git \(arguments[0]) failed: \(reason(answer))") }
+        if let failure = answer.failure { throw BuildError("git \(arguments[0]) failed: \(failure.reason)") }
         return answer.firstLine
     }
 
@@ -115,54 +194,15 @@ struct GitProgram: Sendable {
         return line.split(separator: " ").first.flatMap { Int64($0) }.map { Timestamp(seconds: $0) }
     }
 
-    /// Which of repository, ref and commit a fetch failed on, and what to do.
-    func explain(_ answer: Answer, _ location: GitLocation) -> BuildError {
-        let errors = answer.errors
-        if errors.contains("Authentication failed") || errors.contains("could not read Username")
-            || errors.contains("could not read Password") || errors.contains("403")
-        {
-            guard credentials.areGiven else {
-                return BuildError(
-                    "the repository \(location.url) wants credentials, and none were given",
-                    hint: credentialHint)
-            }
-            return BuildError(
-                "the repository \(location.url) refused the credentials from \(credentials.origin)",
-                hint: "check that they are valid and may read this repository")
-        }
-        if errors.contains("couldn't find remote ref"), let ref = location.ref {
-            return BuildError(
-                "the ref \(ref) does not exist in \(location.url)",
-                hint: "write it in full, as refs/heads/main or refs/tags/v1")
-        }
-        if errors.contains("couldn't find remote ref") {
-            return BuildError(
-                "the repository \(location.url) has no default branch", hint: "name a ref: URL#refs/heads/main")
-        }
-        if errors.contains("not found") || errors.contains("does not appear to be a git repository")
-            || errors.contains("does not exist")
-        {
-            return BuildError(
-                "there is no Git repository at \(location.url), or it is private",
-                hint: credentials.areGiven
-                    ? "credentials came from \(credentials.origin)" : "for a private one: \(credentialHint)")
-        }
-        if credentials.header != nil, errors.contains("unable to update url base") || errors.contains("error: 30") {
-            return BuildError(
-                "the repository \(location.url) is redirected, and \(credentials.origin) goes to no other address",
-                hint: "write the address that it leads to")
-        }
-        return BuildError("the repository \(location.url) could not be fetched: \(reason(answer))")
+    /// What a failure means for this repository, and what to do.
+    func explain(_ failure: GitFailure, _ location: GitLocation) -> BuildError {
+        failure.error(location, credentials, credentialHint: credentialHint)
     }
 
-    private func reason(_ answer: Answer) -> String {
-        let lines = answer.errors.split(separator: "\n").filter { !$0.isEmpty }
-        var text = lines.suffix(3).joined(separator: "; ")
-        // A server or proxy may repeat what it was sent.
+    /// What servers may repeat and nobody may read. A name without a password is a token.
+    private var secrets: [String] {
         let token = credentials.header?.split(separator: " ").last.map(String.init)
-        for secret in [credentials.header, token, credentials.password].compactMap(\.self) where !secret.isEmpty {
-            text = text.replacing(secret, with: "***")
-        }
-        return text.isEmpty ? "it gave no reason" : text
+        let hidden = [credentials.header, token, credentials.password].compactMap(\.self).filter { !$0.isEmpty }
+        return hidden.isEmpty ? [credentials.username ?? ""] : hidden
     }
 }

@@ -11,6 +11,7 @@ struct RemoteSources: Sendable {
     private let files: FileClient
     private let secrets: RemoteCredentials
     private let gitEnvironment: [String]
+    private let gitSettings: GitSettings
     /// The context's repository and what git was given for it; `nil` for other contexts.
     private let context: (location: GitLocation, credentials: GitCredentials)?
     private let scratch: Scratch
@@ -25,6 +26,7 @@ struct RemoteSources: Sendable {
         self.files = files
         self.secrets = RemoteCredentials(secrets)
         gitEnvironment = request.toolEnvironment
+        gitSettings = request.git
         if case .git(let location, let credentials) = request.source {
             context = (location, credentials)
         } else {
@@ -78,14 +80,17 @@ struct RemoteSources: Sendable {
     func checkOut(_ source: GitSource) async throws -> FetchedFolder {
         let location = source.location
         report(.note("fetching \(location.url) \(location.commit ?? location.ref ?? "HEAD")"))
-        let git = GitProgram(
-            environment: gitEnvironment, credentials: try credentials(for: location), for: location,
-            cancellation: cancellation,
+        var settings = gitSettings
+        // Of the context's server alone it was said that its certificate does not count.
+        if !isOfContext(location) { settings.skipsTLSVerification = false }
+        let git = try GitProgram(
+            environment: gitEnvironment, credentials: try credentials(for: location), for: location, settings: settings,
+            cancellation: cancellation, report: report,
             credentialHint:
                 "give --secret id=GIT_AUTH_TOKEN; the context's credentials are only for repositories on the context's host"
         )
         return try await pool.run { [scratch, report] () throws(any Error) in
-            let checkout = try GitCheckout.make(location, with: git, in: scratch, keepsGitFolder: true)
+            let checkout = try GitCheckout.make(location, with: git, in: scratch)
             let fetched = FetchedFolder(checkout.folder, in: scratch)
             if let checksum = source.checksum, !checkout.commit.hasPrefix(checksum) {
                 throw BuildError(
@@ -93,9 +98,14 @@ struct RemoteSources: Sendable {
                 )
             }
             report(.note("\(location.url) is at commit \(checkout.commit)"))
-            try checkout.complete(
-                location, with: git, submodules: source.includesSubmodules,
-                keepsGitFolder: source.keepsGitFolder == true)
+            if source.includesSubmodules {
+                try checkout.fetchSubmodules(
+                    location, with: git, leaveOut: "leave them out with ?submodules=false in the address")
+            }
+            try checkout.settle(keepsGitFolder: source.keepsGitFolder == true)
+            if let first = checkout.pointers.first {
+                report(.warning(ContextFolder.pointerMessage(first, of: checkout.pointers.count, location)))
+            }
             if !source.subdirectory.isRoot {
                 if source.keepsGitFolder == true {
                     report(
@@ -114,8 +124,12 @@ struct RemoteSources: Sendable {
             return GitCredentials(
                 username: user.username, password: user.password ?? "", origin: "the user information in the URL")
         }
-        guard let context, let origin = location.origin, origin == context.location.origin else { return .none }
-        return context.credentials
+        return isOfContext(location) ? context?.credentials ?? .none : .none
+    }
+
+    private func isOfContext(_ location: GitLocation) -> Bool {
+        guard let origin = location.origin else { return false }
+        return origin == context?.location.origin
     }
 }
 

@@ -11,9 +11,11 @@ extension BuildOptions {
     /// - Throws: `ValidationError`, which makes the process exit with 64.
     func request(environment: [String: String]) throws -> BuildRequest {
         var request = BuildRequest(
-            source: try source(environment), stateDirectory: stateDirectory(environment),
+            source: try contextOptions.source(environment), stateDirectory: stateDirectory(environment),
             platform: try platform.map { try Self.validated { try Platform(parsing: $0) }($0) } ?? .host,
             registry: try registry.settings(environment))
+        request.contextSubPath = contextOptions.subPath.map { FilePath($0) }
+        request.git = try contextOptions.gitSettings(environment)
         request.dockerfile = FilePath(dockerfile)
         request.target = target
         request.failsOnFindings = check
@@ -54,62 +56,6 @@ extension BuildOptions {
         for (flag, value) in values where value?.isEmpty == true {
             throw ValidationError("\(flag) has an empty value")
         }
-    }
-
-    private func source(_ environment: [String: String]) throws -> BuildRequest.Source {
-        guard !context.isEmpty else { throw ValidationError("--context is empty") }
-        guard GitLocation.isGit(context) else {
-            if let scheme = context.range(of: "://") {
-                throw ValidationError(
-                    "--context \(context[..<scheme]): contexts of this kind are not supported yet: use a folder or a Git repository"
-                )
-            }
-            return .folder(FilePath(context))
-        }
-        let method = environment["GIT_PULL_METHOD"] ?? "https"
-        guard let pullMethod = GitLocation.PullMethod(rawValue: method) else {
-            throw ValidationError("GIT_PULL_METHOD is '\(method)': it may be https or http")
-        }
-        do {
-            let location = try GitLocation(parsing: context, pullMethod: pullMethod)
-            return .git(location, try credentials(location, environment))
-        } catch let error as BuildError {
-            throw ValidationError(error.message + (error.hint.map { "\nhint: \($0)" } ?? ""))
-        }
-    }
-
-    /// `GIT_TOKEN`, `GIT_TOKEN_FILE`, `GIT_USERNAME` and `GIT_PASSWORD`, then what the URL carries.
-    private func credentials(_ location: GitLocation, _ environment: [String: String]) throws -> GitCredentials {
-        func present(_ name: String) -> String? {
-            environment[name].flatMap { $0.isEmpty ? nil : $0 }
-        }
-        if let token = present("GIT_TOKEN") {
-            return GitCredentials(
-                token: token, username: present("GIT_USERNAME"), host: location.host, origin: "GIT_TOKEN")
-        }
-        if let path = present("GIT_TOKEN_FILE") {
-            let token: String
-            do {
-                // A token is short; 64 KiB is no token.
-                let bytes = try OwnedDescriptor.open(FilePath(path), O_RDONLY).readAll(limit: 64 * 1024)
-                token = String(decoding: bytes, as: UTF8.self).trimmingWhitespace()
-            } catch {
-                throw ValidationError("GIT_TOKEN_FILE: \(error)")
-            }
-            guard !token.isEmpty else { throw ValidationError("GIT_TOKEN_FILE: '\(path)' is empty") }
-            return GitCredentials(
-                token: token, username: present("GIT_USERNAME"), host: location.host, origin: "GIT_TOKEN_FILE (\(path))"
-            )
-        }
-        if let username = present("GIT_USERNAME") {
-            return GitCredentials(
-                username: username, password: present("GIT_PASSWORD") ?? "", origin: "GIT_USERNAME and GIT_PASSWORD")
-        }
-        if let user = location.userInformation {
-            return GitCredentials(
-                username: user.username, password: user.password ?? "", origin: "the user information in the URL")
-        }
-        return .none
     }
 
     private func stateDirectory(_ environment: [String: String]) -> FilePath {
@@ -211,7 +157,7 @@ extension BuildOptions {
     private static func toolEnvironment(_ environment: [String: String]) -> [String] {
         let names: Set = [
             "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "GIT_SSH",
-            "GIT_SSH_COMMAND",
+            "GIT_SSH_COMMAND", "GIT_LFS_SKIP_SMUDGE",
             "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy",
             "all_proxy",
             "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "LD_LIBRARY_PATH",
@@ -228,18 +174,5 @@ extension BuildOptions {
         { text in
             do { return try parse(text) } catch { throw ValidationError("\(error)") }
         }
-    }
-}
-
-extension String {
-    fileprivate func trimmingWhitespace() -> String {
-        var text = Substring(self)
-        while text.last?.isWhitespace == true { text.removeLast() }
-        while text.first?.isWhitespace == true { text.removeFirst() }
-        return String(text)
-    }
-
-    fileprivate func range(of needle: String) -> String.Index? {
-        indices.first { self[$0...].hasPrefix(needle) }
     }
 }

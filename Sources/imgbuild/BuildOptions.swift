@@ -7,12 +7,8 @@ import SystemPackage
 
 /// The flags of a build. `request(environment:)` turns them into a validated `BuildRequest`, once.
 struct BuildOptions: ParsableArguments {
-    @Option(
-        name: [.customShort("c"), .long],
-        help: ArgumentHelp(
-            "A folder, or a Git repository as URL#REF#COMMIT.",
-            discussion: "git:// on a host is fetched over https. REF and COMMIT may be empty.", valueName: "source"))
-    var context: String
+    @OptionGroup(title: "Context")
+    var contextOptions: ContextOptions
 
     @Option(
         name: [.customShort("f"), .long],

@@ -19,20 +19,51 @@ package final class GitServer: Sendable {
     private let folder: TemporaryDirectory
     private let server: Server
 
+    /// How a server's first requests fail.
+    package enum Failure: Sendable {
+        case status(Int)
+        case cut, silence
+
+        fileprivate var word: String {
+            switch self {
+            case .status(let status): "\(status)"
+            case .cut: "cut"
+            case .silence: "silence"
+            }
+        }
+    }
+
     /// Starts a server that demands the name and password of `user`, or the value `header` of `Authorization`, for each
     /// request, if there is one.
-    package init(user: (name: String, password: String)? = nil, header: String? = nil) throws {
+    ///
+    /// - Parameters:
+    ///   - forbids: answers 403 to a wrong user, in place of 401.
+    ///   - speaksOldProtocol: only the one in which a server may refuse to give out objects by their names.
+    ///   - certificate: a certificate and its key in one file, for https.
+    ///   - failures: what the first requests come to.
+    package init(
+        user: (name: String, password: String)? = nil, header: String? = nil, forbids: Bool = false,
+        speaksOldProtocol: Bool = false,
+        certificate: FilePath? = nil, failures: (count: Int, kind: Failure)? = nil
+    ) throws {
         folder = try TemporaryDirectory()
         let repositories = try folder.makeDirectory("repositories")
         let program = Fixtures.programs.appending("git-http-server.py")
-        let credentials = user.map { ["\($0.name):\($0.password)"] } ?? header.map { ["Authorization: \($0)"] } ?? []
-        server = try Server(
-            ["python3", program.string, repositories.string, folder.appending("requests").string] + credentials,
-            log: folder.appending("log"))
+        var arguments = ["python3", program.string, repositories.string, folder.appending("requests").string]
+        if let user { arguments += ["--user", "\(user.name):\(user.password)"] }
+        if let header { arguments += ["--header", header] }
+        if forbids { arguments.append("--forbid") }
+        if speaksOldProtocol { arguments.append("--old-protocol") }
+        if let certificate { arguments += ["--certificate", certificate.string] }
+        if let failures { arguments += ["--fail", "\(failures.count)", failures.kind.word] }
+        server = try Server(arguments, log: folder.appending("log"))
         port = try server.wait(for: "the port of the Git server") { log in
             log.split(separator: "\n").first.flatMap { UInt16($0) }
         }
     }
+
+    /// The folder of the bare repositories.
+    package var repositories: FilePath { folder.appending("repositories") }
 
     /// Ends the server; the repositories are removed with this object.
     package func stop() { server.stop() }

@@ -1,0 +1,88 @@
+import Glibc
+package import SystemPackage
+
+/// OpenSSH's sshd on a free port of 127.0.0.1, with keys of its own, that lets this user in with one key. Ends with this object.
+package final class SSHServer: Sendable {
+    package let port: UInt16
+    /// `user@127.0.0.1:PORT`, as it stands in `ssh://` addresses.
+    package let authority: String
+    /// A private key that the server takes, mode 0600.
+    package var key: FilePath { folder.appending("user") }
+    /// A private key that the server does not take.
+    package var strangeKey: FilePath { folder.appending("stranger") }
+    /// The server's key, as `known_hosts` has it.
+    package var knownHosts: FilePath { folder.appending("known_hosts") }
+
+    private let folder: TemporaryDirectory
+    private let server: Server
+
+    package init() throws {
+        folder = try TemporaryDirectory()
+        for name in ["host", "user", "stranger"] {
+            try Program.require(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder.appending(name).string])
+        }
+        // Where sshd, started as root, shuts in the part of it that speaks with strangers.
+        if isRoot { try Program.require(["mkdir", "-p", "-m", "0755", "/run/sshd"]) }
+        let configuration = """
+            HostKey \(folder.appending("host"))
+            PidFile none
+            UsePAM no
+            StrictModes no
+            PasswordAuthentication no
+            KbdInteractiveAuthentication no
+            PermitRootLogin prohibit-password
+            AuthorizedKeysFile \(folder.appending("user.pub"))
+
+            """
+        let file = try folder.write(configuration, to: "sshd_config")
+        (server, port) = try Self.start(file, log: folder.appending("log"))
+        let user = try Program.require(["id", "-un"]).text.split(separator: "\n").first.map(String.init) ?? ""
+        authority = "\(user)@127.0.0.1:\(port)"
+        let host = try text(of: folder.appending("host.pub"))
+        try folder.write("[127.0.0.1]:\(port) \(host)", to: "known_hosts")
+    }
+
+    /// The port is chosen by us, since sshd takes none that is free by itself; another program may be faster.
+    private static func start(_ configuration: FilePath, log: FilePath) throws -> (Server, UInt16) {
+        while true {
+            let port = UInt16.random(in: 20_000...32_000)
+            let server = try Server(
+                ["/usr/sbin/sshd", "-D", "-e", "-f", configuration.string, "-o", "ListenAddress=127.0.0.1:\(port)"],
+                log: log)
+            let isListening = try server.wait(for: "the port of sshd") { log -> Bool? in
+                if log.contains("Server listening on") { return true }
+                return log.contains("Address already in use") ? false : nil
+            }
+            if isListening { return (server, port) }
+        }
+    }
+
+    /// Writes a `known_hosts` that has another key for this server, and returns its path.
+    package func makeWrongKnownHosts() throws -> FilePath {
+        let key = try text(of: folder.appending("stranger.pub"))
+        return try folder.write("[127.0.0.1]:\(port) \(key)", to: "wrong_known_hosts")
+    }
+
+    /// Ends the server.
+    package func stop() { server.stop() }
+}
+
+/// OpenSSH's ssh-agent with one key. Ends with this object.
+package final class SSHAgent: Sendable {
+    package var socket: FilePath { folder.appending("agent") }
+    private let folder: TemporaryDirectory
+    private let server: Server
+
+    package init(holding key: FilePath) throws {
+        folder = try TemporaryDirectory()
+        let socket = folder.appending("agent")
+        server = try Server(["ssh-agent", "-D", "-a", socket.string], log: folder.appending("log"))
+        _ = try server.wait(for: "the socket of ssh-agent") { _ in
+            socket.withPlatformString { access($0, F_OK) } == 0 ? true : nil
+        }
+        try Program.require(
+            ["ssh-add", "-q", key.string],
+            environment: Program.environment(adding: ["SSH_AUTH_SOCK": socket.string]))
+    }
+}
