@@ -5,10 +5,12 @@ import SystemPackage
 
 /// The blobs of the state folder, by digest. What is visible here was verified.
 struct BlobStore: Sendable {
+    private let state: StateDirectory
     private let blobs: Directory
     private let scratch: Scratch
 
     init(_ state: StateDirectory, scratch: Scratch) {
+        self.state = state
         blobs = state.blobs
         self.scratch = scratch
     }
@@ -17,10 +19,16 @@ struct BlobStore: Sendable {
         FilePath(digest.hex)
     }
 
-    /// Whether the blob is here with the size that its descriptor says.
+    /// Whether the blob is here with the size that its descriptor says. If so, it stays until the build ends.
     func contains(_ descriptor: Descriptor) -> Bool {
-        guard let status = try? blobs.statusIfPresent(of: name(descriptor.digest)) else { return false }
-        return status.kind == .file && status.size == descriptor.size
+        let found = try? state.whileNobodyPrunes { () throws(SystemError) -> Bool in
+            let file = try blobs.open(name(descriptor.digest), O_RDONLY, .noSymlinks)
+            let status = try file.status()
+            guard status.kind == .file, status.size == descriptor.size else { return false }
+            guard futimens(file.raw, nil) == 0 else { throw .last("futimens") }
+            return true
+        }
+        return found ?? false
     }
 
     func open(_ descriptor: Descriptor) throws(SystemError) -> OwnedDescriptor {
@@ -50,7 +58,6 @@ struct BlobStore: Sendable {
     /// Stores a small document.
     func add(_ bytes: [UInt8]) throws(SystemError) -> Digest {
         let digest = Digest(sha256: SHA256.hash(bytes))
-        guard try blobs.statusIfPresent(of: name(digest)) == nil else { return digest }
         let file = try makeFile()
         try file.descriptor.writeAll(bytes)
         try adopt(file.name, as: digest)

@@ -66,6 +66,7 @@ package struct BuildRequest: Sendable {
     package var stateDirectory: FilePath
     /// `nil`: the best that works here.
     package var isolation: IsolationChoice?
+    package var userNamespace: UserNamespaceUse = .none
     package var registry: RegistrySettings
     /// Compression threads; never changes the bytes.
     package var threads: Int
@@ -75,6 +76,15 @@ package struct BuildRequest: Sendable {
     /// A way to run commands, forced by `--isolation`.
     package enum IsolationChoice: String, Sendable, CaseIterable {
         case overlay, chroot, none
+    }
+
+    /// Whether the build is root in a user namespace of its own.
+    package enum UserNamespaceUse: Sendable, Hashable {
+        /// It was not needed, or not wanted.
+        case none
+        case entered
+        /// It was not allowed, or would not have helped; the reason is for people.
+        case refused(String)
     }
 
     /// How registries are reached.

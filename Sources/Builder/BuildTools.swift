@@ -7,6 +7,8 @@ struct BuildTools: Sendable {
     let scratch: Scratch
     let store: BlobStore
     let trees: TreeStore
+    /// Whether overlayfs keeps its marks in `user.overlay.*` here.
+    let usesUserAttributes: Bool
     let maker: LayerMaker
     let blobs: BlobFetcher
     let remotes: RemoteSources

@@ -123,13 +123,14 @@ package struct Builder: Sendable {
         let namespace = request.buildArguments.last { $0.name == "BUILDKIT_CACHE_MOUNT_NS" }?.value ?? ""
         return BuildTools(
             scratch: scratch, store: store,
-            trees: TreeStore(state, scratch: scratch, store: store, cancellation: cancellation),
+            trees: TreeStore(state, scratch: scratch, store: store, cancellation: cancellation, report: report),
+            usesUserAttributes: state.attributes == .user,
             maker: LayerMaker(store: store, threads: request.threads, latest: time.latest, cancellation: cancellation),
             blobs: BlobFetcher(store: store, registries: registries, pool: pool, report: report),
             remotes: RemoteSources(
                 request, files: registries.files, secrets: secrets, scratch: scratch, pool: pool,
                 cancellation: cancellation, report: report),
-            sandbox: Sandbox(hostFiles: try HostFiles.ofBuilder()),
+            sandbox: Sandbox(hostFiles: try HostFiles.ofBuilder(), usesUserAttributes: state.attributes == .user),
             caches: CacheMounts(
                 folder: state.mounts, namespace: namespace, cancellation: cancellation, report: report),
             contexts: RootOwnedTrees(in: scratch, cancellation: cancellation),

@@ -50,18 +50,18 @@ struct CacheMounts: Sendable {
                 let instance = try openOrMake(FilePath("\(number)"), in: place)
                 guard try lock(instance, LOCK_EX) else { continue }
                 try await complete(instance, pool, fill)
-                return CacheLease(instance)
+                return try CacheLease(instance)
             }
         }
         let instance = try openOrMake("0", in: place)
         if sharing == .shared {
             try await wait(for: instance, LOCK_SH, key)
-            if try instance.statusIfPresent(of: CacheLease.contents) != nil { return CacheLease(instance) }
+            if try instance.statusIfPresent(of: CacheLease.contents) != nil { return try CacheLease(instance) }
         }
         try await wait(for: instance, LOCK_EX, key)
         try await complete(instance, pool, fill)
         if sharing == .shared { try await wait(for: instance, LOCK_SH, key) }
-        return CacheLease(instance)
+        return try CacheLease(instance)
     }
 
     /// Makes the first contents of a cache that begins empty.
@@ -118,7 +118,8 @@ final class CacheLease: Sendable {
     /// The folder that `contents` is in, locked.
     let instance: Directory
 
-    init(_ instance: Directory) {
+    init(_ instance: Directory) throws(SystemError) {
+        try instance.markUsed()
         self.instance = instance
     }
 }

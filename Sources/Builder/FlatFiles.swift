@@ -64,11 +64,8 @@ final class FlatFiles: StageFiles {
         return root
     }
 
-    /// The tree's root becomes the image's `/`: as every image has it, until a layer says otherwise.
     private static func makeRoot(in scratch: Scratch) throws(SystemError) -> Directory {
-        let folder = try scratch.makeFolder("flat")
-        try folder.makeDirectory("root", mode: 0o755)
-        return try folder.openDirectory("root", .noSymlinks)
+        try scratch.makeFolder("flat").makeRoot("root")
     }
 
     private static func unpack(_ layer: Layer, into root: Directory, _ tools: BuildTools) throws {
@@ -119,9 +116,10 @@ final class FlatFiles: StageFiles {
         try guests.leave()
         guard outcome.status.isSuccess else { return RunResult(status: outcome.status, layer: nil) }
         let changes = try before.changes(in: root, cancellation: tools.cancellation)
-        guard !changes.isEmpty else { return RunResult(status: outcome.status, layer: nil) }
-        let layer = try tools.maker.make { writer in try writer.add(changes, from: root) }
-        if let latest = tools.maker.latest { try LayerChange.clampTimes(changes, in: root, to: latest) }
-        return RunResult(status: outcome.status, layer: StoredLayer(layer: layer, origin: .store))
+        let layer =
+            changes.isEmpty ? nil : try tools.maker.make { writer in try writer.add(changes, from: root) }
+        try changes.settle(in: root, latest: tools.maker.latest)
+        return RunResult(
+            status: outcome.status, layer: layer.map { StoredLayer(layer: $0, origin: .store) })
     }
 }

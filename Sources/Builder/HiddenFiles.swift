@@ -76,9 +76,9 @@ enum HiddenFiles {
         // something in a folder changes its time.
         for path in folders.reversed() {
             guard let status = try mount.view.node(at: base.appending(path.bytes).bytes)?.status else { continue }
-            try open(path.parent, in: folder).setOwnerAndMode(of: FilePath(bytes: path.name), status)
+            try open(path.parent, in: folder).setOwnerModeAndTime(of: FilePath(bytes: path.name), status)
         }
-        try TreeCopy.setOwnerModeAndTime(of: folder.descriptor, mount.node.status, "mount")
+        try folder.descriptor.setOwnerModeAndTime(mount.node.status, naming: "mount")
     }
 
     private static func open(_ path: ImagePath, in folder: Directory) throws -> Directory {

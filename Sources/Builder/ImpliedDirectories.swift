@@ -29,7 +29,7 @@ enum ImpliedDirectories {
             let parent =
                 path.parent.isRoot ? top : try top.openDirectory(FilePath(bytes: path.parent.bytes), .noSymlinks)
             try parent.makeDirectory(name, mode: 0o755)
-            try parent.setOwnerAndMode(of: name, node.status)
+            try parent.setOwnerModeAndTime(of: name, node.status)
             for attribute in try view.attributes(node) { try parent.setAttribute(attribute, on: name) }
         }
         return top

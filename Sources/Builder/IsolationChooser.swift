@@ -1,9 +1,10 @@
+import Layers
 import Sandbox
 import SystemIO
-import SystemPackage
+package import SystemPackage
 
 /// Decides once how this build keeps its files and runs its commands, and says so.
-struct IsolationChooser {
+package struct IsolationChooser {
     let request: BuildRequest
     let tools: BuildTools
 
@@ -25,21 +26,41 @@ struct IsolationChooser {
     private func isolation(needsRun: Bool) throws -> Isolation {
         let folder = tools.scratch.path.appending("probe")
         if let choice = request.isolation, let forced = Isolation(rawValue: choice.rawValue) {
-            if let refusal = try forced.refusal(in: folder) {
+            if var refusal = try forced.refusal(in: folder, usesUserAttributes: tools.usesUserAttributes) {
+                if case .refused(let reason) = request.userNamespace { refusal += "; in a user namespace: \(reason)" }
                 throw BuildError(
                     "the isolation '\(choice.rawValue)' is not possible here: \(refusal)",
                     hint: "leave --isolation out to use the best that works")
             }
-            tools.report(.note("isolation: \(forced.rawValue), as asked for"))
+            tools.report(.note("isolation: \(name(of: forced)), as asked for"))
             return forced
         }
-        let probe = try Isolation.probe(in: folder)
-        let reasons = probe.refusals.isEmpty ? "" : " (\(probe.refusals.joined(separator: "; ")))"
+        let probe = try Isolation.probe(in: folder, usesUserAttributes: tools.usesUserAttributes)
+        var refusals = probe.refusals
+        if case .refused(let reason) = request.userNamespace, !refusals.isEmpty {
+            refusals.insert("overlay in a user namespace: \(reason)", at: 1)
+        }
+        let reasons = refusals.isEmpty ? "" : " (\(refusals.joined(separator: "; ")))"
+        let name = name(of: probe.isolation)
         // Without a RUN nobody is isolated from anything: only how files are kept is chosen.
         tools.report(
             needsRun
-                ? .note("isolation: \(probe.isolation.rawValue)\(reasons)")
-                : .detail("isolation: \(probe.isolation.rawValue)\(reasons)"))
+                ? .note("isolation: \(name)\(reasons)")
+                : .detail("isolation: \(name)\(reasons)"))
         return probe.isolation
+    }
+
+    private func name(of isolation: Isolation) -> String {
+        request.userNamespace == .entered ? "\(isolation.rawValue) in a user namespace" : isolation.rawValue
+    }
+
+    /// Why files cannot be stacked and commands not be run on them by this process; `nil` if they can. For a trial before
+    /// anything else is started: makes the state folder.
+    package static func overlayRefusal(stateDirectory: FilePath) throws -> String? {
+        let state = try StateDirectory(opening: stateDirectory)
+        let scratch = try state.makeScratch()
+        defer { try? scratch.remove() }
+        return try Isolation.overlay.refusal(
+            in: scratch.path.appending("probe"), usesUserAttributes: state.attributes == .user)
     }
 }

@@ -39,6 +39,8 @@ struct LayerPlan {
 
     private let below: UnionTree
     private(set) var planned: [ImagePath: Planned] = [:]
+    /// What is planned right in each folder.
+    private var members: [ImagePath: Set<ImagePath>] = [:]
     /// Folders that exist only in the plan: nothing below them can exist either.
     private var fresh: Set<ImagePath> = []
     /// Folders of the plan that hide what lies below them: first a file took a folder's place, then a folder the file's.
@@ -129,10 +131,28 @@ struct LayerPlan {
         if entry.kind == .directory {
             try occupyByDirectory(path)
         } else if fresh.remove(path) != nil {
-            fresh = fresh.filter { !$0.bytes.starts(with: path.bytes + [UInt8(ascii: "/")]) }
+            var below: [ImagePath] = []
+            forEachPlanned(below: path) { below.append($0) }
+            fresh.subtract(below)
             opaque.remove(path)
         }
-        planned[path] = Planned(entry: entry, content: content, link: link)
+        plan(Planned(entry: entry, content: content, link: link), at: path)
+    }
+
+    private mutating func plan(_ item: Planned, at path: ImagePath) {
+        guard planned.updateValue(item, forKey: path) == nil, !path.isRoot else { return }
+        members[path.parent, default: []].insert(path)
+    }
+
+    /// What is planned below a path: costs what it gives, not what is planned elsewhere.
+    private func forEachPlanned(below path: ImagePath, _ body: (ImagePath) -> Void) {
+        var pending = [path]
+        while let folder = pending.popLast() {
+            for member in members[folder] ?? [] {
+                body(member)
+                pending.append(member)
+            }
+        }
     }
 
     /// Notes whether a folder that is planned now shows what lies below it.
@@ -146,8 +166,15 @@ struct LayerPlan {
     mutating func replace(_ entry: LayerEntry, content: Content, link: LinkKey?) throws {
         let path = ImagePath(trusting: entry.path)
         if entry.kind != .directory, try occupant(of: path) == .directory {
-            let inside = path.bytes + [UInt8(ascii: "/")]
-            for below in planned.keys where below.bytes.starts(with: inside) { planned[below] = nil }
+            var gone: [ImagePath] = []
+            forEachPlanned(below: path) { gone.append($0) }
+            for below in gone {
+                planned[below] = nil
+                fresh.remove(below)
+                opaque.remove(below)
+                members[below] = nil
+            }
+            members[path] = nil
         }
         try place(entry, content: content, link: link)
     }
@@ -170,20 +197,18 @@ struct LayerPlan {
     private mutating func addDirectory(_ path: ImagePath) throws {
         guard planned[path] == nil else { return }
         if !fresh.contains(path.parent), let node = try below.node(at: path.bytes), node.status.kind == .directory {
-            planned[path] = Planned(
-                entry: LayerEntry(
-                    path: path.bytes, kind: .directory, permissions: node.status.permissions, uid: node.status.uid,
-                    gid: node.status.gid,
-                    modified: node.status.modified, attributes: try below.attributes(node)),
-                content: .none)
+            let entry = LayerEntry(
+                path: path.bytes, kind: .directory, permissions: node.status.permissions, uid: node.status.uid,
+                gid: node.status.gid,
+                modified: node.status.modified, attributes: try below.attributes(node))
+            plan(Planned(entry: entry, content: .none), at: path)
             return
         }
         fresh.insert(path)
-        planned[path] = Planned(
-            entry: LayerEntry(
-                path: path.bytes, kind: .directory, permissions: implied.permissions, uid: implied.uid,
-                gid: implied.gid, modified: implied.modified),
-            content: .none)
+        let entry = LayerEntry(
+            path: path.bytes, kind: .directory, permissions: implied.permissions, uid: implied.uid,
+            gid: implied.gid, modified: implied.modified)
+        plan(Planned(entry: entry, content: .none), at: path)
     }
 
     // MARK: Writing

@@ -43,7 +43,7 @@ final class OverlayFiles: StageFiles {
         let key = layers.map(\.layer.diffID)
         let known = repairs.withLock { $0[key] }
         let (roots, repaired) = try await tools.pool.run { [tools] () throws(any Error) -> ([Directory], Directory?) in
-            let trees = try tools.trees.stack(layers)
+            let trees = try tools.trees.narrowed(try tools.trees.stack(layers))
             return (trees.reversed().map(\.root), try known ?? ImpliedDirectories.repair(trees, in: tools.scratch))
         }
         repairs.withLock { $0[key] = .some(repaired) }
@@ -84,8 +84,8 @@ final class OverlayFiles: StageFiles {
             upper: upper, lower: below, ignoring: [], cancellation: tools.cancellation)
         guard !changes.isEmpty else { return RunResult(status: outcome.status, layer: nil) }
         let layer = try tools.maker.make { writer in try writer.add(changes, from: upper) }
-        // The upper folder is the layer's tree already, but for the times that the layer does not have.
-        if let latest = tools.maker.latest { try LayerChange.clampTimes(changes, in: upper, to: latest) }
+        // The upper folder is the layer's tree already, but for what the layer does not have.
+        try changes.settle(in: upper, latest: tools.maker.latest)
         try folder.removeTree("work")
         try tools.trees.adopt(folder, as: layer.diffID, implied: [])
         return RunResult(status: outcome.status, layer: StoredLayer(layer: layer, origin: .store))

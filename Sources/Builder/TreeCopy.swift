@@ -43,7 +43,7 @@ struct TreeCopy {
         }
         // Inner ones first: making something in a folder changes its time.
         for (path, status) in folders.reversed() {
-            try TreeCopy.setOwnerModeAndTime(of: folder(path).descriptor, status, name)
+            try folder(path).descriptor.setOwnerModeAndTime(status, naming: name)
         }
     }
 
@@ -72,7 +72,7 @@ struct TreeCopy {
                 let file = try place.open(name, O_CREAT | O_EXCL | O_WRONLY, mode: 0o600, .noSymlinks)
                 try pour(source, into: file)
                 for attribute in attributes { try file.setAttribute(attribute) }
-                try TreeCopy.setOwnerModeAndTime(of: file, status, name)
+                try file.setOwnerModeAndTime(status, naming: name)
                 try file.close()
             } catch {
                 throw .system(error)
@@ -97,17 +97,6 @@ struct TreeCopy {
             guard count >= 0 || errno == EINTR else { throw .last("sendfile") }
             if count == 0 { return }
         }
-    }
-
-    /// Gives an open file or folder the owner, mode and time of modification that `status` says.
-    static func setOwnerModeAndTime(
-        of file: borrowing OwnedDescriptor, _ status: FileStatus, _ name: FilePath
-    ) throws(SystemError) {
-        guard fchown(file.raw, status.uid, status.gid) == 0 else { throw .last("fchown", name) }
-        // After the owner: a change of owner takes setuid and setgid away.
-        guard fchmod(file.raw, mode_t(status.permissions)) == 0 else { throw .last("fchmod", name) }
-        let times = [status.modified.timespec, status.modified.timespec]
-        guard futimens(file.raw, times) == 0 else { throw .last("futimens", name) }
     }
 
     private func system(_ body: () throws(SystemError) -> Void) throws(LayerError) {

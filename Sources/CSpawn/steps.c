@@ -114,12 +114,6 @@ static int make_in_root(const struct spawn_state *state, const char *path, int d
 
 // MARK: mounts
 
-static const char *mount_on_descriptor(int target, const struct spawn_step *step) {
-    if (fchdir(target) < 0) return "fchdir";
-    if (mount(step->source, ".", step->type, step->flags, step->data) < 0) return "mount";
-    return NULL;
-}
-
 static const char *attach(int tree, int target, uint64_t attributes, int recursive) {
     if (attributes != 0) {
         struct mount_attr change = {.attr_set = attributes};
@@ -128,6 +122,18 @@ static const char *attach(int tree, int target, uint64_t attributes, int recursi
     }
     if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0) return "move_mount";
     return NULL;
+}
+
+static const char *mount_on_descriptor(int target, const struct spawn_step *step) {
+    if (fchdir(target) < 0) return "fchdir";
+    if (mount(step->source, ".", step->type, step->flags, step->data) == 0) return NULL;
+    // sysfs belongs to the network: with the builder's network in a user namespace there is no new one, but the builder's can be shown.
+    if (errno != EPERM || strcmp(step->type, "sysfs") != 0) return "mount";
+    int tree = open_tree(AT_FDCWD, "/sys", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree < 0) return "open_tree";
+    const char *call = attach(tree, target, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 1);
+    close(tree);
+    return call;
 }
 
 // A descriptor from before the clone belongs to a mount of the old namespace, which cannot be bound: its path is looked up in this
@@ -324,6 +330,7 @@ const char *spawn_step(const struct spawn_step *step, struct spawn_state *state)
         return chdir("/") < 0 ? "chdir" : NULL;
     case SPAWN_CHDIR: return chdir(step->target) < 0 ? "chdir" : NULL;
     case SPAWN_CHANGE_TO_DESCRIPTOR: return fchdir(step->descriptor) < 0 ? "fchdir" : NULL;
+    case SPAWN_JOIN_USER_NAMESPACE: return setns(step->descriptor, CLONE_NEWUSER) < 0 ? "setns" : NULL;
     case SPAWN_HOST_NAME: return sethostname(step->source, strlen(step->source)) < 0 ? "sethostname" : NULL;
     case SPAWN_LOOPBACK_UP: return loopback_up();
     case SPAWN_UMASK: umask(step->mode); return NULL;

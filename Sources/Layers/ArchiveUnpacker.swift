@@ -19,7 +19,7 @@ package enum ArchiveUnpacker {
     ) throws(LayerError) {
         let owner = (uid: geteuid(), gid: getegid())
         var reader = try TarReader(archive: archive, name: name)
-        var writer = try TreeWriter(root: root, convention: .flat, layer: name, impliedOwner: owner)
+        var writer = try TreeWriter(root: root, convention: .flat, lower: nil, layer: name, impliedOwner: owner)
         while let entry = try reader.next() {
             guard !cancellation.isCancelled else { throw .cancelled }
             guard !entry.path.isEmpty else { continue }
@@ -28,13 +28,7 @@ package enum ArchiveUnpacker {
             // The label belongs to the machine that the archive was made on.
             placed.attributes = entry.attributes.filter { $0.name != "security.selinux" }
             switch entry.kind {
-            case .file(let size):
-                let file = try writer.create(placed)
-                while let block = try reader.nextBlock() {
-                    guard !cancellation.isCancelled else { throw .cancelled }
-                    try writer.write(block, to: file, of: placed)
-                }
-                try writer.complete(file, placed, size: size)
+            case .file: try writer.placeFile(placed, from: &reader, cancellation)
             case .characterDevice, .blockDevice:
                 throw .invalid(
                     layer: name, entry: FilePath.printable(entry.path),

@@ -27,14 +27,22 @@ struct FolderCache {
 
     let root: Folder
     private let honoursWhiteouts: Bool
+    /// What lies below the tree: its symlinks lead on where the tree itself has nothing.
+    private let lower: UnionTree?
     /// By the path as entries write it, which may lead through symlinks.
     private var open: [[UInt8]: Folder] = [:]
     /// Descriptors kept open; archives visit folders in depth-first order, so few are in use at a time.
     private let limit = 64
 
-    init(root: Directory, honoursWhiteouts: Bool) {
+    init(root: Directory, honoursWhiteouts: Bool, lower: UnionTree? = nil) {
         self.root = Folder(path: [], directory: root)
         self.honoursWhiteouts = honoursWhiteouts
+        self.lower = lower
+    }
+
+    /// The folder, if it was used a short while ago.
+    func known(_ path: [UInt8]) -> Folder? {
+        path.isEmpty ? root : open[path]
     }
 
     /// To be called when a folder or a symlink went away.
@@ -91,27 +99,58 @@ struct FolderCache {
                 continue
             } catch  where error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory {
                 let status = try folder.directory.statusIfPresent(ofName: name)
+                var target: [UInt8]?
                 switch status {
-                case nil: try make(folder, name, .nothing)
-                case let status? where honoursWhiteouts && status.isOverlayWhiteout: try make(folder, name, .whiteout)
-                case let status? where status.kind == .symlink:
+                case nil: target = try lowerLink(name, in: folder)
+                case let status? where status.kind == .symlink: target = try folder.directory.readLink(name: name)
+                case let status? where honoursWhiteouts && status.isOverlayWhiteout: break
+                default: throw error
+                }
+                if let target {
                     links += 1
                     guard links <= FolderCache.linkLimit else {
                         throw SystemError(call: "open", path: FilePath(bytes: name), errno: .tooManySymbolicLinkLevels)
                     }
-                    let target = try folder.directory.readLink(name: name)
                     if target.first == UInt8(ascii: "/") { folder = root }
                     for component in target.split(separator: UInt8(ascii: "/")).reversed()
                     where !component.elementsEqual(".".utf8) {
                         pending.append(Array(component))
                     }
                     continue
-                default: throw error
                 }
+                try make(folder, name, status == nil ? .nothing : .whiteout)
             }
             folder = try child(of: folder, name)
         }
         return folder
+    }
+
+    /// The target of the symlink that a lower layer has there, if the tree itself does not hide it.
+    private func lowerLink(_ name: [UInt8], in folder: Folder) throws(SystemError) -> [UInt8]? {
+        guard let lower else { return nil }
+        do throws(LayerError) {
+            guard let node = try lower.node(at: folder.path.joined(name)), node.status.kind == .symlink else {
+                return nil
+            }
+            var path = folder.path
+            while !path.isEmpty {
+                let parent = path.parent
+                let holder = try system { () throws(SystemError) in
+                    Directory(
+                        taking: try root.directory.open(bytes: parent, O_PATH | O_DIRECTORY, .noSymlinks),
+                        path: FilePath())
+                }
+                let isOpaque = try system { () throws(SystemError) in
+                    try UnionFolder.hasOpaqueAttribute(holder, path.lastComponent)
+                }
+                if isOpaque { return nil }
+                path = parent
+            }
+            return try lower.readLink(node)
+        } catch {
+            guard case .system(let error) = error else { throw SystemError(call: "readlinkat", errno: .ioError) }
+            throw error
+        }
     }
 
     private func child(of folder: Folder, _ name: [UInt8]) throws(SystemError) -> Folder {

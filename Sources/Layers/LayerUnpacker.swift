@@ -35,6 +35,11 @@ package struct UnpackedTree: Sendable, Hashable {
     /// The layer deletes all that is below it: overlayfs cannot say that of a layer's root, so the layers below must be
     /// left out of the stack. (In a flat tree it was carried out.)
     package var isRootOpaque = false
+    /// The layer cannot be understood alone: it has hard links to files that lower layers must have. The tree is of no use;
+    /// the layer must be unpacked again on a view of what is below. (Not for flat trees, which have it all.)
+    package var dependsOnLower = false
+    /// Device nodes that could not be made, as in any user namespace; they show as absent.
+    package var leftOutDevices: [[UInt8]] = []
     /// Names of extended attributes that the file system or our rights refused on some entry; sorted.
     package var refusedAttributes: [String] = []
 }
@@ -56,25 +61,22 @@ package enum LayerUnpacker {
     /// Unpacks `blob` into `root`: an empty folder with the overlay convention, the tree of the lower layers with the flat one.
     ///
     /// - Parameters:
+    ///   - lower: with the overlay convention, what the layer lies on, where that matters: symlinks of lower layers on the
+    ///     way to an entry lead on, and hard links lead to their files, which must be on the file system of `root`.
     ///   - diffID: what the tar must hash to, padding at its end included; else `LayerError.digestMismatch`.
     ///   - name: the layer for messages, as its digest.
     package static func unpack(
         blob: borrowing OwnedDescriptor, compression: MediaType.Compression, expecting diffID: Digest, name: String,
-        into root: Directory, convention: TreeConvention, cancellation: Cancellation
+        into root: Directory, convention: TreeConvention, on lower: UnionTree? = nil, cancellation: Cancellation
     ) throws(LayerError) -> UnpackedTree {
         let copy: OwnedDescriptor
         do throws(SystemError) { copy = try blob.duplicate() } catch { throw .system(error) }
         var reader = try TarReader(layer: copy, compression: compression, name: name)
-        var writer = try TreeWriter(root: root, convention: convention, layer: name)
+        var writer = try TreeWriter(root: root, convention: convention, lower: lower, layer: name)
         while let entry = try reader.next() {
             guard !cancellation.isCancelled else { throw .cancelled }
-            if case .file(let size) = entry.kind {
-                let file = try writer.create(entry)
-                while let block = try reader.nextBlock() {
-                    guard !cancellation.isCancelled else { throw .cancelled }
-                    try writer.write(block, to: file, of: entry)
-                }
-                try writer.complete(file, entry, size: size)
+            if case .file = entry.kind {
+                try writer.placeFile(entry, from: &reader, cancellation)
             } else {
                 try writer.place(entry)
             }

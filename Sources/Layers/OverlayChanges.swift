@@ -23,9 +23,9 @@ package enum OverlayChanges {
     ///   - ignoring: paths that are no part of the image, with all below them: mount points.
     package static func read(
         upper: Directory, lower: UnionTree, ignoring: Set<[UInt8]>, cancellation: Cancellation
-    ) throws(LayerError) -> [LayerChange] {
-        var reader = UpperReader(lower: lower, ignoring: ignoring, cancellation: cancellation)
-        return try reader.read(upper)
+    ) throws(LayerError) -> TreeChanges {
+        var reader = UpperReader(upper, lower: lower, ignoring: ignoring, cancellation: cancellation)
+        return try reader.read()
     }
 }
 
@@ -33,71 +33,73 @@ private struct UpperReader {
     let lower: UnionTree
     let ignoring: Set<[UInt8]>
     let cancellation: Cancellation
-    var collector = ChangeCollector()
+    private var collector: ChangeCollector
+    private var descent: FolderDescent
 
     /// A folder of the upper directory while it is walked.
-    struct Level {
-        let directory: Directory
+    private struct Level {
         let path: [UInt8]
         /// What of it is still to be looked at, the next last.
         var rest: [Directory.Name]
         /// Whether it hides what is below; holds for all folders in it too.
         let isOpaque: Bool
+        /// Whether the view below may have anything here: where it has nothing, nobody asks it again.
+        let isNew: Bool
     }
 
-    init(lower: UnionTree, ignoring: Set<[UInt8]>, cancellation: Cancellation) {
+    init(_ upper: Directory, lower: UnionTree, ignoring: Set<[UInt8]>, cancellation: Cancellation) {
         self.lower = lower
         self.ignoring = ignoring
         self.cancellation = cancellation
+        collector = ChangeCollector(upper)
+        descent = FolderDescent(from: upper)
     }
 
-    mutating func read(_ upper: Directory) throws(LayerError) -> [LayerChange] {
+    mutating func read() throws(LayerError) -> TreeChanges {
         // A stack instead of recursion: depth is the RUN's choice.
-        var stack = [
-            try enter(
-                upper, [], try system { () throws(SystemError) in try upper.descriptor.status() }, isOpaque: false)
-        ]
+        let top = descent.current
+        let status = try system { () throws(SystemError) in try top.descriptor.status() }
+        var stack = [try enter([], status, isOpaque: false, isNew: false)]
         while let level = stack.last {
             guard !cancellation.isCancelled else { throw .cancelled }
             guard let name = level.rest.last?.bytes else {
                 collector.leave()
                 stack.removeLast()
+                try move { descent throws(SystemError) in try descent.leave() }
                 continue
             }
             stack[stack.count - 1].rest.removeLast()
             let path = level.path.joined(name)
-            guard
-                let status = try system({ () throws(SystemError) in try level.directory.statusIfPresent(ofName: name) })
+            let folder = descent.current
+            guard let status = try system({ () throws(SystemError) in try folder.statusIfPresent(ofName: name) })
             else { continue }
             if status.kind == .directory {
-                let folder = try system { () throws(SystemError) in
-                    Directory(taking: try level.directory.openName(name, O_RDONLY | O_DIRECTORY), path: FilePath())
-                }
-                stack.append(try enter(folder, path, status, isOpaque: level.isOpaque))
-            } else if try !isCopy(path, name, in: level.directory, status) {
-                try collect { collector throws(SystemError) in
-                    try collector.add(path, name, in: level.directory, status)
-                }
+                try move { descent throws(SystemError) in try descent.enter(named: name) }
+                stack.append(try enter(path, status, isOpaque: level.isOpaque, isNew: level.isNew))
+            } else {
+                // Where the view below has no folder, there is nothing to compare with.
+                let isSame = level.isNew ? false : try isCopy(path, name, in: folder, status)
+                if !isSame { try collector.add(path, name, in: folder, status) }
             }
         }
         return collector.changes
     }
 
-    /// Begins a folder: its own change, and the deletions in it.
+    /// Begins the folder that the descent is in: its own change, and the deletions in it.
     private mutating func enter(
-        _ directory: Directory, _ path: [UInt8], _ status: FileStatus, isOpaque: Bool
+        _ path: [UInt8], _ status: FileStatus, isOpaque: Bool, isNew: Bool
     ) throws(LayerError) -> Level {
-        let old = try lower.node(at: path)
+        let directory = descent.current
+        let old = isNew ? nil : try lower.node(at: path)
         let marked = try system { () throws(SystemError) in try UnionFolder.hasOpaqueAttribute(directory, []) }
         let isOpaque = isOpaque || marked
-        collector.enter(path, directory, status)
-        if try !isSameFolder(old, directory, status) {
-            try collect { collector throws(SystemError) in try collector.describeFolder() }
-        }
+        let isSame = try isSameFolder(old, directory, status)
+        try collector.enter(path, status, modifiedBefore: isSame ? old?.status.modified : nil)
+        if !isSame { try collector.describeFolder() }
         let names = try system { () throws(SystemError) in try directory.sortedNames() }
         var rest: [Directory.Name] = []
         var deleted: [[UInt8]] = []
-        for name in names where !ignoring.contains(path.joined(name.bytes)) {
+        for name in names where ignoring.isEmpty || !ignoring.contains(path.joined(name.bytes)) {
             if name.kind == .characterDevice || name.kind == nil,
                 try system({ () throws(SystemError) in try directory.statusIfPresent(ofName: name.bytes) })?
                     .isOverlayWhiteout == true
@@ -107,7 +109,7 @@ private struct UpperReader {
                 rest.append(name)
             }
         }
-        if isOpaque {
+        if isOpaque, !isNew {
             let kept = Set(names.map(\.bytes))
             for child in try lower.children(of: path)
             where !kept.contains(child.name) && !ignoring.contains(child.path) {
@@ -115,9 +117,14 @@ private struct UpperReader {
             }
         }
         for name in deleted.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-            try collect { collector throws(SystemError) in try collector.addWhiteout(path.joined(name)) }
+            try collector.addWhiteout(path.joined(name))
         }
-        return Level(directory: directory, path: path, rest: rest.reversed(), isOpaque: isOpaque)
+        return Level(
+            path: path, rest: rest.reversed(), isOpaque: isOpaque, isNew: old?.status.kind != .directory)
+    }
+
+    private mutating func move(_ step: (inout FolderDescent) throws(SystemError) -> Void) throws(LayerError) {
+        do throws(SystemError) { try step(&descent) } catch { throw .system(error) }
     }
 
     private func isSameFolder(
@@ -182,10 +189,6 @@ private struct UpperReader {
         } catch {
             throw error.errno == .canceled ? .cancelled : .system(error)
         }
-    }
-
-    private mutating func collect(_ body: (inout ChangeCollector) throws(SystemError) -> Void) throws(LayerError) {
-        do throws(SystemError) { try body(&collector) } catch { throw .system(error) }
     }
 }
 

@@ -45,7 +45,7 @@ package struct TarReader: ~Copyable {
             case .gzip: .gzip
             case .zstd: .zstd
             }
-        let source = TarSource(Decompressor(blob, format: format), name: name)
+        let source = TarSource(layer: HashedStream(blob, format: format), name: name)
         self.archive = try TarReader.open(source, name: name) { archive in
             archive_read_support_format_empty(archive)
         }
@@ -57,7 +57,7 @@ package struct TarReader: ~Copyable {
     /// Reads any tar, plain or compressed with gzip, bzip2, xz or zstd: found out from the content. Names that begin with
     /// `.wh.` are ordinary here.
     package init(archive file: consuming OwnedDescriptor, name: String) throws(LayerError) {
-        let source = TarSource(Decompressor(file, format: .none), name: name)
+        let source = TarSource(archive: Decompressor(file, format: .none), name: name)
         self.archive = try TarReader.open(source, name: name) { archive in
             archive_read_support_filter_gzip(archive)
             archive_read_support_filter_bzip2(archive)
@@ -139,15 +139,19 @@ package struct TarReader: ~Copyable {
     ///
     /// - Precondition: made by `init(layer:)`, and not called before.
     package mutating func finish() throws(LayerError) -> Digest {
-        try source.drain()
-        return Digest(sha256: source.takeHash())
+        Digest(sha256: try source.finish())
     }
 
     private mutating func nextHeader() throws(LayerError) -> OpaquePointer? {
         var header: OpaquePointer?
         switch archive_read_next_header(archive, &header) {
-        // A warning: a name that is not UTF-8 though pax says so; its bytes are kept as they are.
-        case ARCHIVE_OK, ARCHIVE_WARN: return header
+        case ARCHIVE_OK: return header
+        // A name that is not UTF-8 though pax says so: its bytes are kept as they are. Other warnings mean that the header was
+        // not understood, and it may have said anything.
+        case ARCHIVE_WARN:
+            let warning = TarReader.message(of: archive)
+            guard warning.contains("converted") else { throw invalid(warning) }
+            return header
         case ARCHIVE_EOF: return nil
         default: throw failure()
         }
@@ -269,52 +273,4 @@ package struct TarReader: ~Copyable {
 extension String {
     /// Whether the extended attribute is one that overlayfs keeps for itself.
     var isOverlayAttribute: Bool { hasPrefix("trusted.overlay.") || hasPrefix("user.overlay.") }
-}
-
-/// The bytes that libarchive asks for, hashed as they pass.
-private final class TarSource {
-    private var decompressor: Decompressor
-    private var hash: SHA256? = SHA256()
-    private let name: String
-    /// What went wrong below libarchive, which knows only that it did.
-    private(set) var failure: LayerError?
-
-    init(_ decompressor: consuming Decompressor, name: String) {
-        self.decompressor = decompressor
-        self.name = name
-    }
-
-    private func next() throws(LayerError) -> UnsafeRawBufferPointer? {
-        do throws(Decompressor.Failure) {
-            guard let bytes = try decompressor.next() else { return nil }
-            hash?.update(bytes)
-            return bytes
-        } catch {
-            switch error {
-            case .system(let error): throw .system(error)
-            case .damaged(let reason): throw .invalid(layer: name, entry: nil, reason: reason)
-            }
-        }
-    }
-
-    /// libarchive's read callback: the count, 0 at the end, negative on failure.
-    func give(_ block: UnsafeMutablePointer<UnsafeRawPointer?>) -> Int {
-        do throws(LayerError) {
-            guard let bytes = try next() else { return 0 }
-            block.pointee = bytes.baseAddress
-            return bytes.count
-        } catch {
-            failure = error
-            return Int(ARCHIVE_FATAL)
-        }
-    }
-
-    func drain() throws(LayerError) {
-        while try next() != nil {}
-    }
-
-    func takeHash() -> [UInt8] {
-        guard let hash = hash.take() else { preconditionFailure("a layer is finished once") }
-        return hash.finish()
-    }
 }

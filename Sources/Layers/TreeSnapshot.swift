@@ -70,20 +70,20 @@ package struct TreeSnapshot: Sendable {
         let status = try system { () throws(SystemError) in try root.descriptor.status() }
         append([], status)
         // A stack instead of recursion: depth is the tree's choice.
-        var stack: [(directory: Directory, path: [UInt8], rest: [(name: [UInt8], record: Int)])] = []
-        stack.append((root, [], try fillFolder(0, root, [], device: status.device)))
+        var descent = FolderDescent(from: root)
+        var stack: [(path: [UInt8], rest: [(name: [UInt8], record: Int)])] = []
+        stack.append(([], try fillFolder(0, root, [], device: status.device)))
         while let level = stack.last {
             guard !cancellation.isCancelled else { throw .cancelled }
             guard let next = level.rest.last else {
                 stack.removeLast()
+                do throws(SystemError) { try descent.leave() } catch { throw .system(error) }
                 continue
             }
             stack[stack.count - 1].rest.removeLast()
-            let folder = try system { () throws(SystemError) in
-                Directory(taking: try level.directory.openName(next.name, O_RDONLY | O_DIRECTORY), path: FilePath())
-            }
+            do throws(SystemError) { try descent.enter(named: next.name) } catch { throw .system(error) }
             let path = level.path.joined(next.name)
-            stack.append((folder, path, try fillFolder(next.record, folder, path, device: status.device)))
+            stack.append((path, try fillFolder(next.record, descent.current, path, device: status.device)))
         }
     }
 
@@ -135,7 +135,6 @@ package struct TreeSnapshot: Sendable {
 
     /// A folder of the tree while it is compared.
     private struct Level {
-        let directory: Directory
         let path: [UInt8]
         /// What is there now and is still to be looked at, the next last.
         var rest: [(name: [UInt8], status: FileStatus, old: Int?)]
@@ -144,8 +143,9 @@ package struct TreeSnapshot: Sendable {
     /// What changed in the same tree since this moment, in canonical order; see `OverlayChanges`.
     ///
     /// - Parameter root: the folder that was captured.
-    package func changes(in root: Directory, cancellation: Cancellation) throws(LayerError) -> [LayerChange] {
-        var collector = ChangeCollector()
+    package func changes(in root: Directory, cancellation: Cancellation) throws(LayerError) -> TreeChanges {
+        var collector = ChangeCollector(root)
+        var descent = FolderDescent(from: root)
         let status = try system { () throws(SystemError) in try root.descriptor.status() }
         var stack = [try enter(root, [], status, old: 0, device: status.device, &collector)]
         while let level = stack.last {
@@ -153,21 +153,18 @@ package struct TreeSnapshot: Sendable {
             guard let next = level.rest.last else {
                 collector.leave()
                 stack.removeLast()
+                do throws(SystemError) { try descent.leave() } catch { throw .system(error) }
                 continue
             }
             stack[stack.count - 1].rest.removeLast()
             let path = level.path.joined(next.name)
             if next.status.kind == .directory {
-                let folder = try system { () throws(SystemError) in
-                    Directory(taking: try level.directory.openName(next.name, O_RDONLY | O_DIRECTORY), path: FilePath())
-                }
-                stack.append(try enter(folder, path, next.status, old: next.old, device: status.device, &collector))
+                do throws(SystemError) { try descent.enter(named: next.name) } catch { throw .system(error) }
+                stack.append(
+                    try enter(
+                        descent.current, path, next.status, old: next.old, device: status.device, &collector))
             } else if !isSameFile(next.old, next.status) {
-                do throws(SystemError) {
-                    try collector.add(path, next.name, in: level.directory, next.status)
-                } catch {
-                    throw .system(error)
-                }
+                try collector.add(path, next.name, in: descent.current, next.status)
             }
         }
         return collector.changes
@@ -181,38 +178,37 @@ package struct TreeSnapshot: Sendable {
         // What was no folder had nothing in it.
         let old = old.flatMap { records[$0].kind == .directory ? $0 : nil }
         let now = try TreeSnapshot.list(directory, path, excluded, device: device)
-        do throws(SystemError) {
-            collector.enter(path, directory, status)
-            if try !isSameFolder(old, directory, status) { try collector.describeFolder() }
-            var rest: [(name: [UInt8], status: FileStatus, old: Int?)] = []
-            rest.reserveCapacity(now.count)
-            var before = old.map { children(of: $0) } ?? 0..<0
-            for (name, status) in now {
-                while let record = before.first, self.name(of: record).lexicographicallyPrecedes(name) {
-                    try deleted(record, path, directory, &collector)
-                    before.removeFirst()
-                }
-                if let record = before.first, self.name(of: record).elementsEqual(name) {
-                    before.removeFirst()
-                    rest.append((name, status, record))
-                } else {
-                    rest.append((name, status, nil))
-                }
+        let isSame = try system { () throws(SystemError) in try isSameFolder(old, directory, status) }
+        try collector.enter(path, status, modifiedBefore: isSame ? old.map { records[$0].modified } : nil)
+        if !isSame { try collector.describeFolder() }
+        var rest: [(name: [UInt8], status: FileStatus, old: Int?)] = []
+        rest.reserveCapacity(now.count)
+        var before = old.map { children(of: $0) } ?? 0..<0
+        for (name, status) in now {
+            while let record = before.first, self.name(of: record).lexicographicallyPrecedes(name) {
+                try deleted(record, path, directory, &collector)
+                before.removeFirst()
             }
-            for record in before { try deleted(record, path, directory, &collector) }
-            rest.reverse()
-            return Level(directory: directory, path: path, rest: rest)
-        } catch {
-            throw .system(error)
+            if let record = before.first, self.name(of: record).elementsEqual(name) {
+                before.removeFirst()
+                rest.append((name, status, record))
+            } else {
+                rest.append((name, status, nil))
+            }
         }
+        for record in before { try deleted(record, path, directory, &collector) }
+        rest.reverse()
+        return Level(path: path, rest: rest)
     }
 
     private func deleted(
         _ record: Int, _ path: [UInt8], _ directory: Directory, _ collector: inout ChangeCollector
-    ) throws(SystemError) {
+    ) throws(LayerError) {
         let name = Array(name(of: record))
         // Still there, but covered by a mount since: not deleted.
-        guard try directory.statusIfPresent(ofName: name) == nil else { return }
+        guard try system({ () throws(SystemError) in try directory.statusIfPresent(ofName: name) }) == nil else {
+            return
+        }
         try collector.addWhiteout(path.joined(name))
     }
 

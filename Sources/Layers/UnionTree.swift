@@ -18,7 +18,7 @@ package enum TreeLayer: Sendable {
 /// Paths are bytes without leading slash, components joined by single slashes, the root empty, as in `LayerEntry`; only
 /// `resolve` takes any path. The trees must not change while a view is used: make a new view after a change, it costs nothing.
 ///
-/// At most `Folders.limit` folders are kept open.
+/// At most `Folders.limit` descriptors are kept open beside those of the trees' roots and of one folder.
 package final class UnionTree: Sendable {
     /// What a resolved path names.
     package struct Node: Sendable {
@@ -156,6 +156,17 @@ package final class UnionTree: Sendable {
         }
     }
 
+    /// Gives the file of a node, which is no folder, another name in a folder of the same file system: a hard link.
+    func link(_ node: Node, to name: [UInt8], in folder: Directory) throws(LayerError) {
+        try content(of: node) { directory, source throws(SystemError) in
+            let result = source.withCName { source in
+                // No AT_SYMLINK_FOLLOW: a link to a symlink is another name of the symlink itself.
+                name.withCName { linkat(directory.descriptor.raw, source, folder.descriptor.raw, $0, 0) }
+            }
+            guard result == 0 else { throw .last("linkat", FilePath(bytes: node.path)) }
+        }
+    }
+
     /// The target of a symlink.
     package func readLink(_ node: Node) throws(LayerError) -> [UInt8] {
         if let entry = try indexed(node), case .symlink(let target) = entry.kind { return target }
@@ -246,8 +257,8 @@ package final class UnionTree: Sendable {
 
 /// The folders used last.
 private struct Folders {
-    /// Folders, each open in every tree that has it.
-    static let limit = 24
+    /// Descriptors: a folder is open in every tree that has it. A few views fit the usual limit of 1024 for a process.
+    static let limit = 128
 
     private let root: UnionFolder
     /// The last used last.
@@ -273,7 +284,10 @@ private struct Folders {
         if recent.last === folder || folder === root { return }
         recent.removeAll { $0 === folder }
         recent.append(folder)
-        if recent.count > Folders.limit { recent.removeFirst() }
+        // Longest names of open folders are looked for in all of them: few folders, however few trees.
+        while recent.count > 24 || (recent.count > 1 && recent.reduce(0) { $0 + $1.members.count } > Folders.limit) {
+            recent.removeFirst()
+        }
     }
 }
 

@@ -19,11 +19,13 @@ package enum Isolation: String, Sendable, Hashable, CaseIterable {
 
     /// Finds the best isolation by doing: a process makes everything that a RUN would get, around an empty image.
     ///
-    /// - Parameter folder: a folder to be made for this, on the file system where the trees will be; removed afterwards.
-    package static func probe(in folder: FilePath) throws(SandboxError) -> Probe {
+    /// - Parameters:
+    ///   - folder: a folder to be made for this, on the file system where the trees will be; removed afterwards.
+    ///   - usesUserAttributes: as the trees will need it.
+    package static func probe(in folder: FilePath, usesUserAttributes: Bool = false) throws(SandboxError) -> Probe {
         var refusals: [String] = []
         for isolation in [Isolation.overlay, .chroot] {
-            guard let refusal = try isolation.refusal(in: folder) else {
+            guard let refusal = try isolation.refusal(in: folder, usesUserAttributes: usesUserAttributes) else {
                 return Probe(isolation: isolation, refusals: refusals)
             }
             refusals.append("\(isolation.rawValue): \(refusal)")
@@ -32,7 +34,7 @@ package enum Isolation: String, Sendable, Hashable, CaseIterable {
     }
 
     /// Why this isolation cannot be had; `nil` if it can.
-    package func refusal(in folder: FilePath) throws(SandboxError) -> String? {
+    package func refusal(in folder: FilePath, usesUserAttributes: Bool = false) throws(SandboxError) -> String? {
         let root: RootFileSystem
         switch self {
         case .overlay:
@@ -45,7 +47,7 @@ package enum Isolation: String, Sendable, Hashable, CaseIterable {
         do throws(SandboxError) {
             defer { _ = try? remove(folder) }
             if case .flat(let tree) = root { try make(tree) }
-            _ = try Sandbox(hostFiles: HostFiles(resolver: [])).run(
+            _ = try Sandbox(hostFiles: HostFiles(resolver: []), usesUserAttributes: usesUserAttributes).run(
                 Command(["/probe"], environment: []), in: root, scratch: folder.appending("scratch"),
                 cancellation: Cancellation())
             result = nil

@@ -23,7 +23,8 @@ struct OverlayScratch {
     func memoryFile(_ index: Int) -> FilePath { memory.appending("\(index)") }
 
     init(
-        in folder: FilePath, layers: [FilePath], upper: FilePath, work: FilePath, mounts: [ExtraMount], files: HostFiles
+        in folder: FilePath, layers: [FilePath], upper: FilePath, work: FilePath, mounts: [ExtraMount],
+        files: HostFiles, usesUserAttributes: Bool
     ) throws(SystemError) {
         guard folder.isAbsolute else { throw SystemError(call: "mount", path: folder, errno: .invalidArgument) }
         self.folder = folder
@@ -36,15 +37,18 @@ struct OverlayScratch {
         // A mark of a "volatile" mount would refuse the next one; it is for those who want to survive a crash.
         let workFolder = try Directory(creating: work)
         for name in try workFolder.names() { try workFolder.removeTree(name) }
-        root = try OverlayStack(in: folder.appending("root"), layers: layers, writable: (upper, work))
+        root = try OverlayStack(
+            in: folder.appending("root"), layers: layers, writable: (upper, work),
+            usesUserAttributes: usesUserAttributes)
         try OverlayScratch.makeMountPoints(in: try Directory(opening: root.lowest), mounts: mounts)
-        views = try OverlayScratch.makeViews(of: mounts, in: folder.appending("views"))
+        views = try OverlayScratch.makeViews(
+            of: mounts, in: folder.appending("views"), usesUserAttributes: usesUserAttributes)
         try files.write(into: try scratch.openDirectory("files", .noSymlinks))
     }
 
-    private static func makeViews(of mounts: [ExtraMount], in folder: FilePath) throws(SystemError) -> [Int:
-        OverlayStack]
-    {
+    private static func makeViews(
+        of mounts: [ExtraMount], in folder: FilePath, usesUserAttributes: Bool
+    ) throws(SystemError) -> [Int: OverlayStack] {
         var views: [Int: OverlayStack] = [:]
         for (index, mount) in mounts.enumerated() {
             guard case .view(let view, _, _) = mount else { continue }
@@ -56,7 +60,8 @@ struct OverlayScratch {
                 writable = folders
             }
             views[index] = try OverlayStack(
-                in: folder.appending("\(index)"), layers: view.layers, writable: writable)
+                in: folder.appending("\(index)"), layers: view.layers, writable: writable,
+                usesUserAttributes: usesUserAttributes)
         }
         return views
     }
@@ -64,13 +69,13 @@ struct OverlayScratch {
     private static func makeUpper(_ upper: FilePath, like layer: FilePath?) throws(SystemError) {
         guard upper.withCString({ access($0, F_OK) }) != 0 else { return }
         let folder = try Directory(creating: upper)
-        var model: (mode: UInt16, uid: UInt32, gid: UInt32) = (0o755, 0, 0)
-        if let layer {
-            let status = try OwnedDescriptor.open(layer, O_PATH | O_DIRECTORY).status()
-            model = (status.permissions, status.uid, status.gid)
+        guard let layer else {
+            guard fchown(folder.descriptor.raw, 0, 0) == 0 else { throw .last("fchown", upper) }
+            guard fchmod(folder.descriptor.raw, 0o755) == 0 else { throw .last("fchmod", upper) }
+            return
         }
-        guard fchown(folder.descriptor.raw, model.uid, model.gid) == 0 else { throw .last("fchown", upper) }
-        guard fchmod(folder.descriptor.raw, mode_t(model.mode)) == 0 else { throw .last("fchmod", upper) }
+        let status = try OwnedDescriptor.open(layer, O_PATH | O_DIRECTORY).status()
+        try folder.descriptor.setOwnerModeAndTime(status, naming: upper)
     }
 
     /// Makes the lowest layer. A target that goes through `..` is left to the mount itself, which knows the image.

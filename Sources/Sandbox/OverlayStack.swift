@@ -18,8 +18,10 @@ struct OverlayStack {
     /// - Parameters:
     ///   - layers: topmost first.
     ///   - writable: where what is written goes, and overlayfs's own folder beside it; both exist.
+    ///   - usesUserAttributes: whether the marks in all of them are `user.overlay.*`.
     init(
-        in folder: FilePath, layers: [FilePath], writable: (upper: FilePath, work: FilePath)?
+        in folder: FilePath, layers: [FilePath], writable: (upper: FilePath, work: FilePath)?,
+        usesUserAttributes: Bool
     ) throws(SystemError) {
         for path in layers + [folder] + (writable.map { [$0.upper, $0.work] } ?? []) where !path.isAbsolute {
             throw SystemError(call: "mount", path: path, errno: .invalidArgument)
@@ -30,7 +32,9 @@ struct OverlayStack {
         // no layer can hold (redirects, files without data).
         let lower = (layers.indices.map { "\($0)" } + ["m"]).joined(separator: ":")
         let upper = isWritable ? ",upperdir=u,workdir=w" : ""
-        options = "lowerdir=\(lower)\(upper),index=off,redirect_dir=off,metacopy=off,xino=off"
+        // userxattr is of Linux 5.11; in a user namespace nothing else is allowed. It turns the two off itself, and refuses to be told.
+        let marks = usesUserAttributes ? "userxattr" : "redirect_dir=off,metacopy=off"
+        options = "lowerdir=\(lower)\(upper),index=off,xino=off,\(marks)"
 
         let own = try Directory(creating: folder)
         for name in ["links", "lowest", "merged"] as [FilePath] {

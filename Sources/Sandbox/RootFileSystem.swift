@@ -6,7 +6,7 @@ package enum RootFileSystem: Sendable, Hashable {
     /// however the builder ends.
     ///
     /// - `layers`: unpacked layers, topmost first; none for an image from scratch.
-    /// - `upper`: takes what the command writes. When it is missing it is made, with mode and owner of the topmost layer's root.
+    /// - `upper`: takes what the command writes. When it is missing it is made, with mode, owner and time of the topmost layer's root.
     /// - `work`: overlayfs's own folder beside `upper`, on the same file system; emptied before each run.
     case overlay(layers: [FilePath], upper: FilePath, work: FilePath)
     /// One tree, written in place.

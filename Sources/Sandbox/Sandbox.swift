@@ -15,8 +15,12 @@ package struct Sandbox: Sendable {
 
     package typealias Receiver = (ChildProcess.Stream, UnsafeRawBufferPointer) -> Void
 
-    package init(hostFiles: HostFiles) {
+    /// Whether overlayfs keeps its marks in `user.overlay.*`, as it must in a user namespace.
+    private let usesUserAttributes: Bool
+
+    package init(hostFiles: HostFiles, usesUserAttributes: Bool = false) {
         self.hostFiles = hostFiles
+        self.usesUserAttributes = usesUserAttributes
     }
 
     /// - Parameters:
@@ -32,7 +36,8 @@ package struct Sandbox: Sendable {
             guard layers.count <= RootFileSystem.layerLimit else { throw .tooManyLayers(layers.count) }
             let prepared = try files { () throws(SystemError) in
                 try OverlayScratch(
-                    in: scratch, layers: layers, upper: upper, work: work, mounts: command.mounts, files: hostFiles)
+                    in: scratch, layers: layers, upper: upper, work: work, mounts: command.mounts, files: hostFiles,
+                    usesUserAttributes: usesUserAttributes)
             }
             let plan = SandboxPlan.overlay(command, scratch: prepared)
             let (ending, created) = try attend(plan, command, cancellation, receive)

@@ -116,13 +116,8 @@ package final class Directory: Sendable {
     }
 
     /// Gives a folder of this folder the owner, mode and time of modification that `status` says.
-    package func setOwnerAndMode(of name: FilePath, _ status: FileStatus) throws(SystemError) {
-        let folder = try openDirectory(name, .noSymlinks)
-        guard fchown(folder.descriptor.raw, status.uid, status.gid) == 0 else { throw .last("fchown", name) }
-        // After the owner: a change of owner takes setuid and setgid away.
-        guard fchmod(folder.descriptor.raw, mode_t(status.permissions)) == 0 else { throw .last("fchmod", name) }
-        let times = [status.modified.timespec, status.modified.timespec]
-        guard futimens(folder.descriptor.raw, times) == 0 else { throw .last("futimens", name) }
+    package func setOwnerModeAndTime(of name: FilePath, _ status: FileStatus) throws(SystemError) {
+        try openDirectory(name, .noSymlinks).descriptor.setOwnerModeAndTime(status, naming: name)
     }
 
     /// Removes one name: an empty folder with `directory`, anything else without.
@@ -154,33 +149,40 @@ package final class Directory: Sendable {
 
     /// Empties and removes `name` of `parent` with a stack instead of recursion: depth is the input's choice.
     private func clear(_ name: FilePath, below parent: Directory) throws(SystemError) {
-        var stack: [(parent: Directory, name: FilePath, folder: Directory, rest: [FilePath])] = []
-        func push(_ name: FilePath, of parent: Directory) throws(SystemError) {
+        var descent = FolderDescent(from: parent)
+        var stack: [(name: FilePath, rest: [FilePath])] = []
+        func push(_ name: FilePath) throws(SystemError) {
             // A folder without permission for its owner is made passable first (we may not be root).
-            let folder: Directory
+            let flags = O_RDONLY | O_DIRECTORY
+            let opened: OwnedDescriptor
             do {
-                folder = try parent.openDirectory(name, .noSymlinks)
+                opened = try descent.current.open(name, flags, .noSymlinks)
             } catch  where error.errno == .permissionDenied {
-                _ = name.withCString { fchmodat(parent.descriptor.raw, $0, 0o700, 0) }
-                folder = try parent.openDirectory(name, .noSymlinks)
+                _ = name.withCString { fchmodat(descent.current.descriptor.raw, $0, 0o700, 0) }
+                opened = try descent.current.open(name, flags, .noSymlinks)
             }
-            stack.append((parent, name, folder, try folder.names()))
+            let folder = Directory(taking: opened, path: name)
+            // Nor may others than root take names out of a folder that is read-only. If it fails, the removal will say so.
+            if geteuid() != 0 { _ = fchmod(folder.descriptor.raw, 0o700) }
+            stack.append((name, try folder.names()))
+            try descent.enter(folder)
         }
-        try push(name, of: parent)
+        try push(name)
         while let top = stack.last {
             guard let next = top.rest.last else {
-                try top.parent.remove(top.name, directory: true)
+                try descent.leave()
+                try descent.current.remove(top.name, directory: true)
                 stack.removeLast()
                 continue
             }
             stack[stack.count - 1].rest.removeLast()
             do throws(SystemError) {
-                try top.folder.remove(next)
+                try descent.current.remove(next)
             } catch {
                 guard error.errno == .isDirectory || error.errno == .notPermitted || error.errno == .permissionDenied,
-                    try top.folder.status(of: next).kind == .directory
+                    try descent.current.status(of: next).kind == .directory
                 else { throw error }
-                try push(next, of: top.folder)
+                try push(next)
             }
         }
     }
@@ -216,6 +218,12 @@ package final class Directory: Sendable {
 
     package func setAttribute(_ attribute: ExtendedAttribute, on name: FilePath) throws(SystemError) {
         try attribute.set(at: procPath(of: name), naming: name)
+    }
+
+    package func removeAttribute(named attribute: String, of name: FilePath) throws(SystemError) {
+        guard procPath(of: name).withCString({ imgbuild_lremovexattr($0, attribute) }) == 0 else {
+            throw .last("lremovexattr", name)
+        }
     }
 
     /// The name as a path that the xattr calls take: they have no variant relative to a descriptor before Linux 6.13.

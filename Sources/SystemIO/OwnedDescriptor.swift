@@ -114,4 +114,12 @@ package struct OwnedDescriptor: ~Copyable, Sendable {
         guard fstat(raw, &status) == 0 else { throw .last("fstat") }
         return FileStatus(status)
     }
+
+    /// Gives the open file or folder the owner, mode and time of modification that `status` says.
+    package func setOwnerModeAndTime(_ status: FileStatus, naming name: FilePath) throws(SystemError) {
+        guard fchown(raw, status.uid, status.gid) == 0 else { throw .last("fchown", name) }
+        // After the owner: a change of owner takes setuid and setgid away.
+        guard fchmod(raw, mode_t(status.permissions)) == 0 else { throw .last("fchmod", name) }
+        guard futimens(raw, status.modified.asModificationTime) == 0 else { throw .last("futimens", name) }
+    }
 }

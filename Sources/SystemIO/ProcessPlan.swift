@@ -49,7 +49,9 @@ extension SpawnStep {
     /// Descriptors that must be open when the step is done.
     var descriptors: [Int32] {
         switch self {
-        case .changeDirectoryTo(let descriptor), .bind(.descriptor(let descriptor), _, _, _): [descriptor]
+        case .changeDirectoryTo(let descriptor), .joinUserNamespace(let descriptor),
+            .bind(.descriptor(let descriptor), _, _, _):
+            [descriptor]
         default: []
         }
     }

@@ -29,6 +29,8 @@ package enum SpawnStep: Sendable, Hashable {
     case changeDirectory(FilePath)
     /// Only where the plan makes no mount namespace: the descriptor would stay in the old one.
     case changeDirectoryTo(descriptor: Int32)
+    /// Needs no right there: who made the namespace may join it.
+    case joinUserNamespace(descriptor: Int32)
     case setHostName(String)
     case bringLoopbackUp
     case setFileModeMask(UInt32)
@@ -96,6 +98,7 @@ extension SpawnStep: CustomStringConvertible {
         case .changeRoot(let path): "change the root to \(path.printable)"
         case .changeDirectory(let path): "change to the folder \(path.printable)"
         case .changeDirectoryTo: "change to an open folder"
+        case .joinUserNamespace: "join the user namespace"
         case .setHostName(let name): "set the host name \(name)"
         case .bringLoopbackUp: "bring the loopback device up"
         case .setFileModeMask: "set the umask"
@@ -202,6 +205,9 @@ final class SpawnMemory {
             target(path)
         case .changeDirectoryTo(let descriptor):
             set(SPAWN_CHANGE_TO_DESCRIPTOR)
+            raw.descriptor = descriptor
+        case .joinUserNamespace(let descriptor):
+            set(SPAWN_JOIN_USER_NAMESPACE)
             raw.descriptor = descriptor
         case .setHostName(let name):
             set(SPAWN_HOST_NAME)

@@ -2,6 +2,7 @@ import ArgumentParser
 import Builder
 import Glibc
 import SystemIO
+import SystemPackage
 
 /// Builds, and prints the digest.
 struct BuildCommand: AsyncParsableCommand {
@@ -25,7 +26,9 @@ struct BuildCommand: AsyncParsableCommand {
         // A peer that hangs up is an error of one call, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
         let reporter = ConsoleReporter(verbosity: options.verbosity)
-        let request = try options.request(environment: Environment.current)
+        let environment = Environment.current
+        var request = try options.request(environment: environment)
+        request.userNamespace = UserNamespaceEntry.use(environment)
         let interruption = try Interruption()
         let builder = Builder(
             request: request, cancellation: interruption.cancellation, report: { reporter.report($0) })
@@ -44,5 +47,12 @@ struct BuildCommand: AsyncParsableCommand {
             reporter.fail(error, name: request.dockerfile.printable)
             throw ExitCode((error as? FailedBuild)?.error.exitCode ?? 1)
         }
+    }
+}
+
+extension BuildCommand: UsesStateDirectory {
+    func stateDirectoryForNamespace(_ environment: [String: String]) throws -> FilePath? {
+        let request = try options.request(environment: environment)
+        return request.isolation == nil || request.isolation == .overlay ? request.stateDirectory : nil
     }
 }

@@ -61,7 +61,7 @@ extension BuildOptions {
     private func stateDirectory(_ environment: [String: String]) -> FilePath {
         if let stateDir { return FilePath(stateDir) }
         if let path = environment["IMGBUILD_STATE_DIR"], !path.isEmpty { return FilePath(path) }
-        if getuid() == 0 { return "/var/lib/imgbuild" }
+        if UserNamespaceEntry.userID(environment) == 0 { return "/var/lib/imgbuild" }
         if let cache = environment["XDG_CACHE_HOME"], cache.hasPrefix("/") {
             return FilePath(cache).appending("imgbuild")
         }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import SystemPackage
 
 /// The program: reads the command line and hands over to a subcommand.
 @main
@@ -13,6 +14,23 @@ struct Imgbuild: AsyncParsableCommand {
 
             Without a subcommand it builds; 'imgbuild build --help' lists the flags of a build.
             """,
-        version: Version.text, subcommands: [BuildCommand.self, CheckCommand.self], defaultSubcommand: BuildCommand.self
+        version: Version.text, subcommands: [BuildCommand.self, CheckCommand.self, OverlayProbeCommand.self],
+        defaultSubcommand: BuildCommand.self
     )
+
+    /// As the command line asks. A command that needs to be root in a user namespace starts the program again here, where the
+    /// process still has one thread.
+    static func main() async {
+        // What is wrong with the command line is told below.
+        if let command = try? parseAsRoot() as? any UsesStateDirectory {
+            UserNamespaceEntry.enterIfUseful(for: command)
+        }
+        await main(nil)
+    }
+}
+
+/// A command that works in a state folder, where files have the owners that images give them.
+protocol UsesStateDirectory {
+    /// The state folder, if a user namespace may be entered for its sake.
+    func stateDirectoryForNamespace(_ environment: [String: String]) throws -> FilePath?
 }

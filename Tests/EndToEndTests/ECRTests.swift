@@ -95,7 +95,7 @@ struct ECRTests {
         // As a failed assertion does it: what the runtime then prints, with threads and registers, is searched too.
         // The first one is reported by the runtime's own handler, which expects the next to end the process.
         #expect(
-            try eventually {
+            eventually {
                 run.signal(SIGABRT)
                 return !run.isRunning()
             })

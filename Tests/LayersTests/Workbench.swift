@@ -59,6 +59,14 @@ final class Workbench {
             def file(name, data=b'', **f): add(name, tarfile.REGTYPE, data, **f)
             def symlink(name, to, **f): add(name, tarfile.SYMTYPE, linkname=to, **f)
             def link(name, to, **f): add(name, tarfile.LNKTYPE, linkname=to, **f)
+            def raw(data):
+                t.fileobj.write(data); t.offset += len(data)
+            def header(name, type, size):
+                h = bytearray(512); h[0:len(name)] = name; h[100:107] = b'0000644'; h[108:115] = b'0000000'; h[116:123] = b'0000000'
+                h[124:135] = b'%011o' % size if size < 8**11 else bytes([128]) + size.to_bytes(10, 'big'); h[136:147] = b'0' * 11
+                h[148:156] = b' ' * 8; h[156:157] = type; h[257:265] = b'ustar\\x0000'
+                h[148:156] = b'%06o\\x00 ' % sum(h); return bytes(h)
+            def pax(records): return header(b'pax', b'x', len(records)) + records + bytes(-len(records) % 512)
             \(entries)
             t.close()
             """)
@@ -76,14 +84,14 @@ final class Workbench {
     @discardableResult
     func unpack(
         _ name: String = "layer.tar", _ compression: MediaType.Compression = .none, into tree: String = "tree",
-        _ convention: TreeConvention = .overlay(.trusted)
+        _ convention: TreeConvention = .overlay(.trusted), on lower: UnionTree? = nil
     ) throws -> UnpackedTree {
         let tool = [MediaType.Compression.none: "cat", .gzip: "gzip -dc", .zstd: "zstd -dcq"][compression] ?? "cat"
         let hex = try sh("\(tool) \(name) | sha256sum | cut -c1-64").trimmed
         return try LayerUnpacker.unpack(
             blob: open(name), compression: compression, expecting: Digest(parsing: "sha256:\(hex)"),
             name: "sha256:test",
-            into: folder(tree), convention: convention, cancellation: Cancellation())
+            into: folder(tree), convention: convention, on: lower, cancellation: Cancellation())
     }
 
     private static func spawn(_ arguments: [String], output: String) throws -> Int32 {

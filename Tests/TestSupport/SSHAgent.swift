@@ -1,6 +1,6 @@
 package import SystemPackage
 
-/// A real ssh-agent with one new key, without a passphrase. Ends with this object.
+/// A real ssh-agent with one key, without a passphrase. Ends with this object.
 package final class SSHAgent: Sendable {
     package let socket: FilePath
     /// The file with the public key; the private one is beside it.
@@ -8,18 +8,22 @@ package final class SSHAgent: Sendable {
     /// `SHA256:...`
     package let fingerprint: String
 
+    private let key: FilePath
     private let folder: TemporaryDirectory
     private let server: Server
 
-    package init() throws {
+    /// Starts an agent with `given`, a private key whose public half is beside it, or with a new key.
+    package init(holding given: FilePath? = nil) throws {
         folder = try TemporaryDirectory()
         socket = folder.appending("agent")
         server = try Server(["ssh-agent", "-D", "-a", socket.string], log: folder.appending("log"))
         // It names the socket once that is there.
         _ = try server.wait(for: "the socket of ssh-agent") { $0.contains("SSH_AUTH_SOCK") ? true : nil }
-        let key = folder.appending("key")
-        publicKey = folder.appending("key.pub")
-        try Program.require(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "a tester", "-f", key.string])
+        key = given ?? folder.appending("key")
+        publicKey = FilePath("\(key).pub")
+        if given == nil {
+            try Program.require(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "a tester", "-f", key.string])
+        }
         try Program.require(
             ["ssh-add", "-q", key.string], environment: Program.environment(adding: ["SSH_AUTH_SOCK": socket.string]))
         let words = try Program.require(["ssh-keygen", "-l", "-f", publicKey.string]).text.split(separator: " ")
@@ -27,7 +31,7 @@ package final class SSHAgent: Sendable {
     }
 
     /// The private key as it stands in its file.
-    package func privateKey() throws -> String { try text(of: folder.appending("key")) }
+    package func privateKey() throws -> String { try text(of: key) }
 
     /// Ends the agent; its socket's name stays.
     package func stop() { server.stop() }

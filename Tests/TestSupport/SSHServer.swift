@@ -67,22 +67,3 @@ package final class SSHServer: Sendable {
     /// Ends the server.
     package func stop() { server.stop() }
 }
-
-/// OpenSSH's ssh-agent with one key. Ends with this object.
-package final class SSHAgent: Sendable {
-    package var socket: FilePath { folder.appending("agent") }
-    private let folder: TemporaryDirectory
-    private let server: Server
-
-    package init(holding key: FilePath) throws {
-        folder = try TemporaryDirectory()
-        let socket = folder.appending("agent")
-        server = try Server(["ssh-agent", "-D", "-a", socket.string], log: folder.appending("log"))
-        _ = try server.wait(for: "the socket of ssh-agent") { _ in
-            socket.withPlatformString { access($0, F_OK) } == 0 ? true : nil
-        }
-        try Program.require(
-            ["ssh-add", "-q", key.string],
-            environment: Program.environment(adding: ["SSH_AUTH_SOCK": socket.string]))
-    }
-}

@@ -25,6 +25,7 @@ enum spawn_step_kind {
     SPAWN_CHROOT,
     SPAWN_CHDIR,
     SPAWN_CHANGE_TO_DESCRIPTOR,
+    SPAWN_JOIN_USER_NAMESPACE, // of `descriptor`, an open /proc/PID/ns/user
     SPAWN_HOST_NAME,   // `source`
     SPAWN_LOOPBACK_UP, // brings `lo` up in a new network namespace
     SPAWN_UMASK,       // `mode`
@@ -100,3 +101,9 @@ int imgbuild_spawn(const struct spawn_plan *plan, struct spawned *spawned, const
 static inline int imgbuild_pidfd_send_signal(int pidfd, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, (void *)0, 0);
 }
+
+// Starts a process in a new user namespace that does nothing; it dies with the caller's thread. Its pid, or -1 and errno.
+pid_t imgbuild_hold_user_namespace(void);
+
+// The calling process, which has one thread, goes on in the user namespace of an open /proc/PID/ns/user. 0, or -1 and errno.
+int imgbuild_join_user_namespace(int file);
