@@ -38,10 +38,7 @@ package struct CheckedDockerfile: Sendable {
             let dockerfile = try Dockerfile(parsing: read)
             report = dockerfile.check(inputs)
             var errors = report.fault.map { [$0] } ?? []
-            // Where there is no graph, the report's fault says why.
-            if let graph = try? StageGraph(dockerfile, target: inputs.target, arguments: inputs.arguments) {
-                errors += SupportCheck.refusals(of: graph)
-            }
+            if let graph = report.graph { errors += SupportCheck.refusals(of: graph) }
             self.errors = errors.sorted { ($0.range?.start.line ?? 0) < ($1.range?.start.line ?? 0) }
         } catch {
             report = CheckReport()

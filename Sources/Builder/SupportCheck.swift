@@ -9,8 +9,10 @@ enum SupportCheck {
         var refusals: [DockerfileError] = []
         for node in graph.order.compactMap({ graph.nodes[$0] }) {
             do { try check(node) } catch { refusals.append(error) }
-            for instruction in node.triggers + node.stage.instructions {
-                do { try check(instruction) } catch { refusals.append(error) }
+            for instructions in [node.triggers, node.stage.instructions] {
+                for instruction in instructions {
+                    do { try check(instruction) } catch { refusals.append(error) }
+                }
             }
         }
         return refusals

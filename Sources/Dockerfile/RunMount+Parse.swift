@@ -41,6 +41,9 @@ extension RunMount {
 
     /// The fields of one line of CSV; `nil` if a quote is not closed.
     private static func fields(_ text: String) -> [String]? {
+        guard text.utf8.contains(.doubleQuote) else {
+            return text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        }
         var fields = [""]
         var characters = Array(text.unicodeScalars)[...]
         var isQuoted = false

@@ -191,7 +191,8 @@ package struct StageGraph: Sendable {
                 triggers.append(try Instruction.parse(trigger: onbuild.trigger, at: stage.range))
             }
         }
-        needed.formUnion(try dependencies(of: triggers + stage.instructions, in: index))
+        needed.formUnion(try dependencies(of: triggers, in: index))
+        needed.formUnion(try dependencies(of: stage.instructions, in: index))
         return Node(
             stage: stage, base: base, platform: platform, triggers: triggers, dependencies: needed.sorted())
     }

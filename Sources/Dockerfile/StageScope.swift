@@ -87,16 +87,8 @@ package struct StageScope: Sendable {
     ///
     /// - Throws: as `WordExpansion.expand(_:)`.
     package func expand(_ word: Word) throws(DockerfileError) -> String {
-        try expansion().expand(word)
-    }
-
-    func expansion(
-        overriding local: [String: String] = [:], escapes: WordExpansion.Escapes = .removed
-    ) -> WordExpansion {
         let variables = variables
-        return WordExpansion(escape: global.escape, escapes: escapes, budget: global.budget) {
-            local[$0] ?? variables[$0]
-        }
+        return try WordExpansion(escape: global.escape, budget: global.budget) { variables[$0] }.expand(word)
     }
 
     /// What `ARG name` or `ARG name=default` sets; `nil` if it only declares.

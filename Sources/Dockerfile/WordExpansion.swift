@@ -13,7 +13,7 @@ package struct WordExpansion {
 
     package struct Result: Hashable, Sendable {
         package var text: String
-        /// The text cut at blanks that stand outside quotes, those out of variables included.
+        /// The text cut at blanks that stand outside quotes, those out of variables included; empty unless asked for.
         package var words: [String]
         /// The variables that were replaced by nothing because nobody set them, in order, each once.
         package var unset: [String]
@@ -52,24 +52,31 @@ package struct WordExpansion {
         try result(of: word).text
     }
 
-    package func result(of word: Word) throws(DockerfileError) -> Result {
+    /// - Parameter cutsWords: whether the result shall have `words`.
+    package func result(of word: Word, cutsWords: Bool = false) throws(DockerfileError) -> Result {
         // Most words need no work, unless they must be cut.
-        let special: [UInt8] =
-            quotes == .removed ? [UInt8(ascii: "$"), escape, .singleQuote, .doubleQuote] : [UInt8(ascii: "$"), escape]
-        if !word.text.utf8.contains(where: { special.contains($0) || $0.isBlank }) {
-            return Result(text: word.text, words: word.text.isEmpty ? [] : [word.text], unset: [])
+        if !needsWork(word.text, cutsWords: cutsWords) {
+            return Result(text: word.text, words: !cutsWords || word.text.isEmpty ? [] : [word.text], unset: [])
         }
         var expander = Expander(
             input: Array(word.text.utf8), escape: escape, removesQuotes: quotes == .removed,
             escapesWildcards: escapes == .keptBeforeWildcards, budget: budget, lookup: lookup)
         do {
             try budget.spend(expander.input.count)
-            let output = try expander.run(until: nil, rawEscapes: false, depth: 0)
+            let output = try expander.run(until: nil, rawEscapes: false, depth: 0, cutsWords: cutsWords)
             return Result(
                 text: String(decoding: output.text, as: UTF8.self),
                 words: output.words.map { String(decoding: $0, as: UTF8.self) }, unset: expander.unset)
         } catch {
             throw DockerfileError(error.message, at: word.range, hint: error.hint)
+        }
+    }
+
+    private func needsWork(_ text: String, cutsWords: Bool) -> Bool {
+        let removesQuotes = quotes == .removed
+        return text.utf8.contains {
+            $0 == UInt8(ascii: "$") || $0 == escape
+                || (removesQuotes && ($0 == .singleQuote || $0 == .doubleQuote)) || (cutsWords && $0.isBlank)
         }
     }
 }
@@ -84,21 +91,28 @@ struct ExpansionFault: Error {
 private struct Expander {
     struct Output {
         var text: [UInt8] = []
+        /// Filled only if they are wanted.
         var words: [[UInt8]] = []
         private var word: [UInt8] = []
+        private let cutsWords: Bool
+
+        init(cutsWords: Bool) {
+            self.cutsWords = cutsWords
+        }
 
         /// Blanks end a word here.
-        mutating func append(_ bytes: some Sequence<UInt8>) {
+        mutating func append(_ bytes: some Collection<UInt8>) {
+            text.append(contentsOf: bytes)
+            guard cutsWords else { return }
             for byte in bytes {
-                text.append(byte)
                 if !byte.isBlank { word.append(byte) } else { endWord() }
             }
         }
 
         /// Blanks belong to the word: they are quoted.
-        mutating func appendQuoted(_ bytes: some Sequence<UInt8>) {
-            text += bytes
-            word += bytes
+        mutating func appendQuoted(_ bytes: some Collection<UInt8>) {
+            text.append(contentsOf: bytes)
+            if cutsWords { word.append(contentsOf: bytes) }
         }
 
         mutating func endWord() {
@@ -133,8 +147,10 @@ private struct Expander {
 
     /// Expands up to `stop`, which is passed over, or to the end. `rawEscapes` keeps the escape character before what
     /// it escapes, for a pattern that is read later.
-    mutating func run(until stop: UInt8?, rawEscapes: Bool, depth: Int) throws(ExpansionFault) -> Output {
-        var output = Output()
+    mutating func run(
+        until stop: UInt8?, rawEscapes: Bool, depth: Int, cutsWords: Bool = false
+    ) throws(ExpansionFault) -> Output {
+        var output = Output(cutsWords: cutsWords)
         while let byte = peek {
             if byte == stop {
                 index += 1
@@ -158,14 +174,21 @@ private struct Expander {
                 if let next = peek { output.appendQuoted([next]) }
                 index += 1
             } else {
-                output.append(CollectionOfOne(byte))
-                index += 1
+                let start = index
+                repeat { index += 1 } while index < input.count && isPlain(input[index], stop)
+                output.append(input[start..<index])
             }
             guard output.text.count <= WordExpansion.Limits.output else { throw Self.tooLong }
         }
         guard stop == nil else { throw Self.unclosed }
         output.endWord()
         return output
+    }
+
+    /// Whether a byte stands for itself outside quotes.
+    private func isPlain(_ byte: UInt8, _ stop: UInt8?) -> Bool {
+        byte != UInt8(ascii: "$") && byte != escape && byte != stop
+            && !(removesQuotes && (byte == .singleQuote || byte == .doubleQuote))
     }
 
     private mutating func singleQuoted() throws(ExpansionFault) -> ArraySlice<UInt8> {
@@ -201,11 +224,16 @@ private struct Expander {
                     if rawEscapes { text.append(escape) }
                 }
             default:
-                text.append(byte)
-                index += 1
+                let start = index
+                repeat { index += 1 } while index < input.count && isPlainInDoubleQuotes(input[index])
+                text.append(contentsOf: input[start..<index])
             }
         }
         throw ExpansionFault(message: "a double quote is not closed")
+    }
+
+    private func isPlainInDoubleQuotes(_ byte: UInt8) -> Bool {
+        byte != .doubleQuote && byte != UInt8(ascii: "$") && byte != escape
     }
 
     /// What a `$` and its name or braces stand for.

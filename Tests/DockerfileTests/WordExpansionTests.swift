@@ -71,7 +71,7 @@ struct WordExpansionTests {
     @Test("words are cut after expansion, but not inside quotes")
     func words() throws {
         let expansion = WordExpansion { Self.variables[$0] }
-        let result = try expansion.result(of: Word("  $sp \"$sp\" a\\ b $U c", range: Self.place))
+        let result = try expansion.result(of: Word("  $sp \"$sp\" a\\ b $U c", range: Self.place), cutsWords: true)
         #expect(result.words == ["x", "y", "x  y", "a b", "c"])
         #expect(result.unset == ["U"])
         #expect(try expansion.result(of: Word("$V${V}$U${W:-x}", range: Self.place)).unset == ["V", "U"])

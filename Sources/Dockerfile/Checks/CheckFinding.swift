@@ -12,6 +12,8 @@ package struct CheckFinding: Hashable, Sendable {
 package struct CheckReport: Sendable {
     /// In the order of the text, those that the Dockerfile skips left out.
     package var findings: [CheckFinding] = []
+    /// What a build of the target would need; `nil` if the fault is there.
+    package var graph: StageGraph?
     /// The first error that a build would meet in the Dockerfile itself.
     package var fault: DockerfileError?
     /// The Dockerfile says `# check=error=true`: findings fail the build.

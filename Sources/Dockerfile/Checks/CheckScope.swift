@@ -51,6 +51,7 @@ struct CheckScope {
 
     /// What a word becomes, and the variables in it that nobody set.
     struct Expanded {
+        /// Of EXPOSE only: the text cut into ports.
         var words: [String]
         var text: String
         var unset: [String]
@@ -64,24 +65,50 @@ struct CheckScope {
     /// - Returns: its words that the language expands.
     @discardableResult
     mutating func evaluate(_ instruction: Instruction) -> [Expanded] {
+        note(instruction)
+        guard var changed = scope else { return [] }
+        if fault == nil {
+            do {
+                let (expanded, words) = try changed.recording(instruction, isComplete, uncertain)
+                scope = nil
+                defer { scope = changed }
+                try changed.apply(expanded)
+                note(expanded, isCertain: words.allSatisfy(\.isCertain), in: changed)
+                return words
+            } catch {
+                scope = changed
+            }
+        }
+        return evaluateFaulty(instruction)
+    }
+
+    /// As `evaluate`, for an instruction that a build could not carry out: what can be said of its words, one by one.
+    private mutating func evaluateFaulty(_ instruction: Instruction) -> [Expanded] {
         let (words, isCertain) = expand(instruction)
-        perform(instruction, isCertain: isCertain)
+        guard fault == nil, var changed = scope else { return words }
+        do {
+            try changed.apply(changed.expanded(instruction))
+        } catch {
+            if isCertain { fault = error }
+        }
         return words
     }
 
     /// The words, and whether an unknown base image could make none of them different.
     private mutating func expand(_ instruction: Instruction) -> (words: [Expanded], isCertain: Bool) {
         guard let scope else { return ([], false) }
-        var own: Set<String> = []
-        // A later word of one ARG sees what an earlier one sets.
-        if case .arg(let arg) = instruction.kind { own = Set(arg.arguments.map(\.name.text)) }
+        let own = instruction.ownArguments
+        var cutsWords = false
+        if case .expose = instruction.kind { cutsWords = true }
         let written = instruction.expandedWords
-        let words = written.compactMap { expand($0.word, quotes: $0.quotes, in: scope, own: own) }
+        let words = written.compactMap {
+            expand($0.word, quotes: $0.quotes, cutsWords: cutsWords, in: scope, own: own)
+        }
         return (words, words.count == written.count && words.allSatisfy(\.isCertain))
     }
 
     private mutating func expand(
-        _ word: Word, quotes: WordExpansion.Quotes, in scope: StageScope, own: Set<String>
+        _ word: Word, quotes: WordExpansion.Quotes, cutsWords: Bool, in scope: StageScope, own: Set<String>
     ) -> Expanded? {
         let (isComplete, uncertain) = (isComplete, uncertain)
         var isCertain = true
@@ -92,7 +119,7 @@ struct CheckScope {
             return value
         }
         do {
-            let result = try expansion.result(of: word)
+            let result = try expansion.result(of: word, cutsWords: cutsWords)
             return Expanded(
                 words: result.words, text: result.text, unset: result.unset.filter { !own.contains($0) },
                 range: word.range, isCertain: isCertain)
@@ -103,7 +130,7 @@ struct CheckScope {
         }
     }
 
-    private mutating func perform(_ instruction: Instruction, isCertain: Bool) {
+    private mutating func note(_ instruction: Instruction) {
         switch instruction.kind {
         case .shell: hasShell = true
         case .workdir: hasWorkdir = true
@@ -113,16 +140,6 @@ struct CheckScope {
             }
         default: break
         }
-        guard fault == nil, var changed = scope else { return }
-        do {
-            let expanded = try changed.expanded(instruction)
-            scope = nil
-            try changed.apply(expanded)
-            note(expanded, isCertain: isCertain, in: changed)
-        } catch {
-            if isCertain { fault = error }
-        }
-        scope = changed
     }
 
     /// Remembers what is known of the variables that an expanded instruction sets.
@@ -146,7 +163,42 @@ struct CheckScope {
     }
 }
 
+extension StageScope {
+    /// The expanded instruction, and what is known of each of its words.
+    fileprivate func recording(
+        _ instruction: Instruction, _ isComplete: Bool, _ uncertain: Set<String>
+    ) throws(DockerfileError) -> (Instruction, [CheckScope.Expanded]) {
+        let own = instruction.ownArguments
+        let record = Record()
+        let observer = ExpansionObserver(
+            didLookUp: { name, value in
+                if value == nil ? !isComplete : uncertain.contains(name) { record.isCertain = false }
+            },
+            didExpand: { word, result in
+                record.words.append(
+                    CheckScope.Expanded(
+                        words: result.words, text: result.text, unset: result.unset.filter { !own.contains($0) },
+                        range: word.range, isCertain: record.isCertain))
+                record.isCertain = true
+            })
+        return (try expanded(instruction, observer: observer), record.words)
+    }
+}
+
+/// What an observer of one expansion collects.
+private final class Record {
+    var words: [CheckScope.Expanded] = []
+    /// Whether an unknown base image could not change the word at hand.
+    var isCertain = true
+}
+
 extension Instruction {
+    /// The names that an ARG declares: a later word of it sees what an earlier one sets.
+    fileprivate var ownArguments: Set<String> {
+        guard case .arg(let arg) = kind else { return [] }
+        return Set(arg.arguments.map(\.name.text))
+    }
+
     /// The words in which variables are replaced, in order; quotes are kept in heredoc bodies.
     var expandedWords: [(word: Word, quotes: WordExpansion.Quotes)] {
         switch kind {

@@ -39,6 +39,7 @@ struct Checker {
         } catch {
             report.fault = error
         }
+        report.graph = graph
         needed = graph.map { Set($0.order) } ?? Set(file.stages.indices)
         global = graph?.global ?? Self.scope(file, inputs.arguments)
         defaults = Self.scope(file, BuildArguments(automatic: global?.arguments.automatic ?? [:]))
