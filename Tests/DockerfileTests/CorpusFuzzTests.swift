@@ -148,14 +148,13 @@ private struct Trial {
             path, .readWrite, options: [.create, .truncate, .closeOnExec], permissions: .ownerReadWrite)
     }
 
-    /// Tries a text. If this process dies of it, or an expectation fails, the text is in the file.
+    /// Tries a text. If this process dies of it, or this throws, the text is in the file.
     func run(_ text: [UInt8]) throws {
         _ = try file.writeAll(toAbsoluteOffset: 0, text)
         try file.resize(to: Int64(text.count))
-        let time = processorTime {
-            Self.parse(text)
-            Self.match(text)
-        }
+        var problem: String?
+        let time = processorTime { problem = Self.problemParsing(text) ?? Self.problemMatching(text) }
+        try #require(problem == nil, "\(path): \(problem ?? "")")
         try #require(time < Self.limit, "\(path) took \(time)")
     }
 
@@ -165,16 +164,18 @@ private struct Trial {
         try Program.require(["rm", path.string])
     }
 
-    private static func parse(_ text: [UInt8]) {
+    /// What is wrong with how the front end takes a text as a Dockerfile; `nil` if nothing is.
+    private static func problemParsing(_ text: [UInt8]) -> String? {
         let source: SourceText
-        do { source = try SourceText(text) } catch { return }
+        do { source = try SourceText(text) } catch { return nil }
+        var said: [DockerfileError] = []
         do {
             let file = try Dockerfile(parsing: source)
             for finding in file.check(CheckInputs()).findings {
-                check(DockerfileError(finding.message, at: finding.range, hint: finding.hint), source)
+                said.append(DockerfileError(finding.message, at: finding.range, hint: finding.hint))
             }
             for instruction in file.stages.flatMap(\.instructions) {
-                check(DockerfileError(instruction.original, at: instruction.range), source)
+                said.append(DockerfileError(instruction.original, at: instruction.range))
             }
             let graph = try StageGraph(file)
             for node in graph.nodes.values {
@@ -184,30 +185,34 @@ private struct Trial {
                 }
             }
         } catch {
-            check(error, source)
+            said.append(error)
         }
+        return said.lazy.compactMap { problem(showing: $0, source) }.first
     }
 
     /// An error can be shown: its place lies in the text, and its report is of bounded size and safe to print.
-    private static func check(_ error: DockerfileError, _ source: SourceText) {
+    private static func problem(showing error: DockerfileError, _ source: SourceText) -> String? {
         if let range = error.range {
-            #expect(range.start.line >= 1 && range.end.line <= source.lineCount && range.start <= range.end)
+            let isInside = range.start.line >= 1 && range.end.line <= source.lineCount && range.start <= range.end
+            guard isInside else { return "the place of '\(error.message)' is not in the text" }
         }
         let report = SourceExcerpt.report(error, in: source, name: "Dockerfile")
-        #expect(report.utf8.count < 100_000)
+        guard report.utf8.count < 100_000 else { return "a report of \(report.utf8.count) bytes" }
         let isSafe = report.unicodeScalars.allSatisfy {
             $0.properties.generalCategory != .control || $0 == "\n" || $0 == "\t"
         }
-        #expect(isSafe)
+        return isSafe ? nil : "control characters in a report"
     }
 
-    /// The same bytes as an ignore file.
-    private static func match(_ text: [UInt8]) {
-        guard let patterns = try? IgnorePatterns(parsing: text) else { return }
+    /// What is wrong with how the same bytes are taken as an ignore file.
+    private static func problemMatching(_ text: [UInt8]) -> String? {
+        guard let patterns = try? IgnorePatterns(parsing: text) else { return nil }
         for path in ["a", "src/a/b.go", "Makefile", "x/y.o", "é/[x", ".hidden/foo1/bar"] {
-            let isIgnored = patterns.isIgnored(path.utf8)
-            #expect(isIgnored == (patterns.decidingLine(for: path.utf8) != nil))
             _ = patterns.mayContainIncluded(path.utf8)
+            guard patterns.isIgnored(path.utf8) == (patterns.decidingLine(for: path.utf8) != nil) else {
+                return "no line decides on \(path)"
+            }
         }
+        return nil
     }
 }
