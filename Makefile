@@ -19,9 +19,11 @@ TEST_PACKAGES := docker-registry skopeo umoci busybox-static git python3 apache2
 	python3-venv python3-yaml curl openssl gzip bzip2 xz-utils zstd util-linux procps openssh-client \
 	openssh-server git-lfs
 BENCH_PACKAGES := time
+# Another builder, to compare images with.
+COMPARE_PACKAGES := buildah skopeo umoci busybox-static jq python3
 
 .DEFAULT_GOAL := help
-.PHONY: help swift packages build release install demo test fuzz bench format lint clean
+.PHONY: help swift packages build release install demo test fuzz bench compare format lint clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +65,10 @@ bench: release ## measure builds of the demo's image (wall time, processor time,
 	@scripts/install-packages.sh $(DEMO_PACKAGES) $(BENCH_PACKAGES)
 	@scripts/bench-dockerfile.sh
 	@scripts/bench.sh
+
+compare: build ## build every image of testimages with Debian's buildah, too, and compare config and files (as root)
+	@scripts/install-packages.sh $(COMPARE_PACKAGES)
+	@scripts/compare-with-buildah.sh
 
 format: swift ## lay out the Swift sources
 	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
