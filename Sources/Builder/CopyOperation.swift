@@ -244,7 +244,11 @@ struct CopyOperation {
     private mutating func place(_ node: UnionTree.Node, from source: Source, at target: ImagePath) throws {
         switch (node.status.kind, try plan.occupant(of: target)) {
         case (.directory, .symlink) where !options.followsSymlinks: break
-        case (.directory, .other), (.directory, .symlink):
+        case (.directory, .symlink):
+            throw BuildError(
+                "the directory '\(printable(node.path))' cannot replace the symlink '\(target.absolute)'",
+                hint: "copy what is in it to where the symlink leads, or remove the symlink first")
+        case (.directory, .other):
             throw BuildError("the directory '\(printable(node.path))' cannot replace the file '\(target.absolute)'")
         case (let kind, .directory) where kind != .directory:
             throw BuildError("the file '\(printable(node.path))' cannot replace the directory '\(target.absolute)'")

@@ -61,7 +61,7 @@ struct FlatMounts {
         let name = FilePath(bytes: path.name)
         var guest = Guest(path: path)
         switch place {
-        case .notDirectory: throw BuildError("'\(mount.target.printable)' leads through a file")
+        case .notDirectory: throw mount.fileFault
         case .found:
             let saved = FilePath("\(guests.count)")
             try open(path.parent).rename(name, to: saved, in: waiting)

@@ -60,8 +60,12 @@ final class OverlayFiles: StageFiles {
         let lower = try await stack(layers)
         return try await tools.pool.run { [tools] () throws(any Error) in
             let view = UnionTree(layers: lower.map { .overlay($0) })
-            for mount in mounts where try view.resolve(mount.target.bytes, followLast: true).path.isEmpty {
-                throw mount.rootFault
+            for mount in mounts {
+                switch try view.resolve(mount.target.bytes, followLast: true) {
+                case .found(let node) where node.path.isEmpty: throw mount.rootFault
+                case .notDirectory: throw mount.fileFault
+                default: break
+                }
             }
             let own = try OverlayMounts(mounts, tools)
             defer { own.leave() }

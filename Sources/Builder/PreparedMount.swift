@@ -30,6 +30,11 @@ struct PreparedMount: Sendable {
             "'\(target.printable)' leads to the root directory, which cannot be a target", at: range,
             hint: "name a directory below /")
     }
+
+    /// That what should be a directory on the way to the target is none.
+    var fileFault: BuildError {
+        BuildError("the target '\(target.printable)' leads through a file", at: range)
+    }
 }
 
 /// A file or folder of a stage, an image or a context that a RUN may see.

@@ -54,7 +54,7 @@ extension StageBuilder {
         let target = CopyOperation.Destination(
             destination.text, workingDirectory: draft.workingDirectory, isDirectory: keepsParents)
         var owner: (uid: UInt32, gid: UInt32)?
-        if let chown = options.chown {
+        if let chown = options.chown, !chown.text.isEmpty {
             guard !options.link || StageBuilder.numericOwner(chown.text) != nil else {
                 throw BuildError(
                     "--link lays files into an empty tree, which has no user named '\(chown.text)'", at: chown.range,
@@ -107,8 +107,8 @@ extension StageBuilder {
     ) -> String {
         var words = [instruction.name]
         if let from { words.append("--from=\(from.text)") }
-        if let chown = options.chown { words.append("--chown=\(chown.text)") }
-        if let chmod = options.chmod { words.append("--chmod=\(chmod.text)") }
+        if let chown = options.chown, !chown.text.isEmpty { words.append("--chown=\(chown.text)") }
+        if let chmod = options.chmod, !chmod.text.isEmpty { words.append("--chmod=\(chmod.text)") }
         if options.link { words.append("--link") }
         if keepsParents { words.append("--parents") }
         words += options.excludes.map { "--exclude=\($0.text)" }

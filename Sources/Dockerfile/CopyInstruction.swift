@@ -21,10 +21,10 @@ package struct FileOptions: Hashable, Sendable {
     /// Patterns in the manner of `.dockerignore`, relative to each source directory. Never expanded.
     package var excludes: [Word] = []
 
-    /// The value of `--chmod`, once expanded.
+    /// The value of `--chmod`, once expanded. One that expands to nothing is not given, as in BuildKit.
     /// - Throws: if it is neither octal nor symbolic.
     package func mode() throws(DockerfileError) -> FileMode? {
-        guard let chmod else { return nil }
+        guard let chmod, !chmod.text.isEmpty else { return nil }
         return try FileMode(parsing: chmod)
     }
 }

@@ -34,7 +34,7 @@ extension Parser {
         let options = FileOptions(
             chown: try flags.string("chown"), chmod: try flags.string("chmod"),
             link: try flags.boolean("link") ?? false, excludes: try flags.strings("exclude"))
-        if let chmod = options.chmod, !chmod.text.contains("$") { _ = try FileMode(parsing: chmod) }
+        if let chmod = options.chmod, !chmod.text.contains("$") { _ = try options.mode() }
         _ = try IgnorePatterns(excluding: options.excludes)
         return options
     }

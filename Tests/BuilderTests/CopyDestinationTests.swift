@@ -90,7 +90,7 @@ import Testing
             image: "mkdir x; echo a >x/f", from: ["d"], to: "/x", fails: "cannot replace the file"),
         CopyCase(
             rule: "a folder cannot replace a symlink of a merged tree", source: "mkdir -p d/f",
-            image: "mkdir -p x/g; ln -s g x/f", from: ["d"], to: "/x", fails: "cannot replace the file"),
+            image: "mkdir -p x/g; ln -s g x/f", from: ["d"], to: "/x", fails: "cannot replace the symlink"),
     ]
 
     static let metadata: [CopyCase] = [

@@ -248,7 +248,7 @@ package struct FaultyDockerfile: CustomStringConvertible, Sendable {
         FaultyDockerfile("FROM a\nCOPY --chmod=888 c d", 2, "--chmod: '888' is no mode"),
         FaultyDockerfile("FROM a\nCOPY --chmod=17777 c d", 2, "'17777' is no mode"),
         FaultyDockerfile("FROM a\nADD --chmod=u=z c d", 2, "'u=z' is no mode"),
-        FaultyDockerfile("FROM scratch\nCOPY --chmod=$x a b", 2, "'' is no mode"),
+        FaultyDockerfile("FROM scratch\nCOPY --chmod=${x:-no} a b", 2, "'no' is no mode"),
         FaultyDockerfile("FROM a\nCOPY --exclude=[ c d", 2, "the pattern '[' is malformed"),
         FaultyDockerfile("FROM a\nCOPY --exclude=! c d", 2, "'!' stands alone"),
         FaultyDockerfile("FROM a\nADD --from=x c d", 2, "ADD has no flag --from"),
