@@ -112,7 +112,7 @@ struct CacheMounts: Sendable {
     }
 }
 
-/// A cache that one run may use; given back when the last reference is gone.
+/// A cache that one run may use; given back by `release()`, at the latest when the last reference is gone.
 final class CacheLease: Sendable {
     static let contents: FilePath = "contents"
     /// The folder that `contents` is in, locked.
@@ -121,5 +121,11 @@ final class CacheLease: Sendable {
     init(_ instance: Directory) throws(SystemError) {
         try instance.markUsed()
         self.instance = instance
+    }
+
+    /// Gives the cache back now. A reference may live on for a moment on the thread that ran the command, and the next run
+    /// would find the cache in use.
+    func release() {
+        flock(instance.descriptor.raw, LOCK_UN)
     }
 }

@@ -10,6 +10,11 @@ struct RunMounts: Sendable {
     var mounts: [PreparedMount] = []
     /// Variables that come with the mounts; they win over those of the stage. Some are secret.
     var environment: [(name: String, value: String)] = []
+
+    /// Gives back what the run had for itself.
+    func release() {
+        for case .cache(let lease, _) in mounts.map(\.content) { lease.release() }
+    }
 }
 
 extension StageBuilder {

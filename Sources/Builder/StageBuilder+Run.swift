@@ -8,6 +8,8 @@ extension StageBuilder {
     mutating func perform(_ run: RunInstruction, _ instruction: Instruction) async throws {
         let arguments = self.arguments(of: run)
         var mounts = try await prepareMounts(of: run)
+        let taken = mounts
+        defer { taken.release() }
         if let script = script(of: run, instruction) { mounts.mounts.append(script) }
         var command = try await command(arguments, mounts.environment)
         // The sandbox's own network is the builder's: "default" and "host" are the same.

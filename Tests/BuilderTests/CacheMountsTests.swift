@@ -74,6 +74,15 @@ import Testing
         #expect(site.said.lines.withLock { $0 } == [])
     }
 
+    @Test("a cache that was given back is free, whoever still knows of it")
+    func released() async throws {
+        let site = try Site()
+        let first = try await site.take(.private)
+        first.release()
+        #expect(site.number(try await site.take(.private)) == "0")
+        withExtendedLifetime(first) {}
+    }
+
     @Test("a shared cache is for several at a time, and is filled once")
     func shared() async throws {
         let site = try Site()
