@@ -17,8 +17,8 @@ DEMO_PACKAGES := debootstrap debian-archive-keyring umoci tar git
 # Real registries, real Git, and other people's tools as judges.
 TEST_PACKAGES := docker-registry skopeo umoci busybox-static git python3 apache2-utils jq attr libcap2-bin tar \
 	python3-venv python3-yaml curl openssl gzip bzip2 xz-utils zstd util-linux procps openssh-client \
-	openssh-server git-lfs
-BENCH_PACKAGES := time
+	openssh-server git-lfs uidmap
+BENCH_PACKAGES := time umoci busybox-static
 # Another builder, to compare images with.
 COMPARE_PACKAGES := buildah skopeo umoci busybox-static jq python3
 
@@ -61,10 +61,11 @@ fuzz: swift packages ## give mutated Dockerfiles to the front end for FUZZ_SECON
 	$(SWIFT) build --build-tests
 	@SWIFT=$(SWIFT) scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_SEED)
 
-bench: release ## measure builds of the demo's image (wall time, processor time, memory), and reading a large Dockerfile
+bench: release ## measure builds of the demo's image, reading a large Dockerfile, root file systems beside tar and umoci
 	@scripts/install-packages.sh $(DEMO_PACKAGES) $(BENCH_PACKAGES)
 	@scripts/bench-dockerfile.sh
 	@scripts/bench.sh
+	@scripts/bench-rootfs.sh
 
 compare: build ## build every image of testimages with Debian's buildah, too, and compare config and files (as root)
 	@scripts/install-packages.sh $(COMPARE_PACKAGES)

@@ -120,7 +120,14 @@ package final class StateDirectory: Sendable {
     }
 
     /// When the oldest of the builds that are at work now began; `nil` if there is none but, it may be, `own`.
-    func oldestBuild(but own: Scratch? = nil) throws(SystemError) -> Timestamp? {
+    func oldestBuild(but own: Scratch) throws(SystemError) -> Timestamp? {
+        try StateDirectory.oldestBuild(in: root, but: own)
+    }
+
+    /// The same for a state folder that nothing is to be changed in.
+    static func oldestBuild(in root: Directory, but own: Scratch? = nil) throws(SystemError) -> Timestamp? {
+        guard try root.statusIfPresent(of: "work") != nil else { return nil }
+        let work = try root.openDirectory("work", .noSymlinks)
         var oldest: Timestamp?
         for name in try work.names() where name != own?.name {
             guard let folder = try? work.openDirectory(name, .noSymlinks) else { continue }

@@ -11,7 +11,7 @@ extension BuildOptions {
     /// - Throws: `ValidationError`, which makes the process exit with 64.
     func request(environment: [String: String]) throws -> BuildRequest {
         var request = BuildRequest(
-            source: try contextOptions.source(environment), stateDirectory: stateDirectory(environment),
+            source: try contextOptions.source(environment), stateDirectory: Self.stateDirectory(stateDir, environment),
             platform: try platform.map { try Self.validated { try Platform(parsing: $0) }($0) } ?? .host,
             registry: try registry.settings(environment))
         request.contextSubPath = contextOptions.subPath.map { FilePath($0) }
@@ -58,7 +58,8 @@ extension BuildOptions {
         }
     }
 
-    private func stateDirectory(_ environment: [String: String]) -> FilePath {
+    /// - Parameter stateDir: as the flag has it.
+    static func stateDirectory(_ stateDir: String?, _ environment: [String: String]) -> FilePath {
         if let stateDir { return FilePath(stateDir) }
         if let path = environment["IMGBUILD_STATE_DIR"], !path.isEmpty { return FilePath(path) }
         if UserNamespaceEntry.userID(environment) == 0 { return "/var/lib/imgbuild" }

@@ -11,10 +11,12 @@ struct Imgbuild: AsyncParsableCommand {
             imgbuild --context git://github.com/acme/app.git#refs/heads/main#COMMIT --dest registry.example.com/app:COMMIT
             imgbuild --context . --dest app:dev --no-push --tar-path app.tar
             imgbuild check
+            imgbuild prune --older-than 7d
 
             Without a subcommand it builds; 'imgbuild build --help' lists the flags of a build.
             """,
-        version: Version.text, subcommands: [BuildCommand.self, CheckCommand.self, OverlayProbeCommand.self],
+        version: Version.text,
+        subcommands: [BuildCommand.self, CheckCommand.self, PruneCommand.self, OverlayProbeCommand.self],
         defaultSubcommand: BuildCommand.self
     )
 

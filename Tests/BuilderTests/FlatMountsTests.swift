@@ -41,7 +41,7 @@ import Testing
         }
 
         func lease() throws -> CacheLease {
-            CacheLease(try folder.directory.openDirectory("cache", .noSymlinks))
+            try CacheLease(folder.directory.openDirectory("cache", .noSymlinks))
         }
 
         /// Names, kinds, modes and contents below `root`, times apart.
