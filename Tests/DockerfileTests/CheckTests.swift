@@ -234,7 +234,7 @@ struct CheckTests {
         arguments: [
             ("FROM a\nCOPY ${ /", "the '}' of a ${ is missing"),
             ("FROM scratch\nCOPY ${b:?missing} /", "b: missing"), ("FROM a\nCOPY ${b:?missing} /", nil),
-            ("FROM a\nENV m=$b\nCOPY --chmod=$m c /", nil), ("FROM scratch\nENV m=$b\nCOPY --chmod=$m c /", "--chmod"),
+            ("FROM a\nENV m=$b\nCOPY --chmod=$m c /", nil), ("FROM scratch\nENV m=x$b\nCOPY --chmod=$m c /", "--chmod"),
             ("FROM a\nENV m=$b\nENV m=9\nCOPY --chmod=$m c /", "--chmod"),
             ("FROM a AS b\nCOPY ${ /\nFROM c", nil),
             ("FROM a\nARG p=0\nEXPOSE ${p}x", "'0x' is no port: it is not a number"),
