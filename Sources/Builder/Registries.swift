@@ -56,6 +56,11 @@ final class Registries: Sendable {
     /// For addresses that are no registry's, with the same proxies and certificates.
     var files: FileClient { FileClient(transport: transport) }
 
+    /// Which credentials answer for an image's repository, and for ECR as whom.
+    func explain(_ reference: ImageReference) async throws -> RegistryCredentials.Explanation {
+        try await credentials.explain(registry: reference.registry, repository: reference.repository)
+    }
+
     func warn(_ text: String) { report(.warning(text)) }
 
     /// The places where an image is looked for, in order: mirrors, then its own registry.

@@ -12,7 +12,10 @@ struct ContextOptions: ParsableArguments {
         help: ArgumentHelp(
             "A folder (also dir://PATH), a Git repository as URL#REF#COMMIT, or a tar: tar://PATH, tar://stdin, https://...",
             discussion: "git:// on a host is fetched over https. REF and COMMIT may be empty.", valueName: "source"))
-    var context = "/workspace"
+    var context = Self.usual
+
+    /// Where Kaniko looks when no context is named.
+    static let usual = "/workspace"
 
     @Option(
         name: .customLong("context-sub-path"),
