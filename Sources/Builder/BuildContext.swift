@@ -28,10 +28,8 @@ struct BuildContext: Sendable {
         let root = folder.root
         let (text, place, name) = try readDockerfile(request.dockerfile, in: root)
         let (ignored, ignoreFile) = try readIgnoreFile(besides: name, in: place, root: root)
-        let acceptsPointers = request.toolEnvironment.contains {
-            $0.hasPrefix("GIT_LFS_SKIP_SMUDGE=") && !$0.hasSuffix("=0") && !$0.hasSuffix("=")
-        }
-        try folder.checkLargeFiles(ignoring: ignored, accepts: acceptsPointers, report: report)
+        try folder.checkLargeFiles(
+            ignoring: ignored, accepts: GitProgram.skipsLargeFiles(request.toolEnvironment), report: report)
         let instant: CreationTime =
             switch request.times {
             case .now: .now()

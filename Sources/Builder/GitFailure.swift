@@ -40,7 +40,7 @@ struct GitFailure {
         (.sshUnknownHost, ["Host key verification failed", "host key is known for"]),
         (.sshDenied, ["Permission denied (", "Too many authentication failures", "Load key \""]),
         (.foreignOwner, ["dubious ownership", "unsafe repository"]),
-        (.largeFiles, ["smudge filter lfs failed", "Smudge error", "git-lfs"]),
+        (.largeFiles, ["smudge filter lfs failed", "Smudge error", "external filter 'git-lfs"]),
         (
             .certificate,
             ["SSL certificate problem", "certificate verification failed", "certificate subject name", "CAfile:"]

@@ -4,19 +4,20 @@ struct GitMessages {
     private let secrets: [String]
     private var line: [UInt8] = []
     private var lines: [String] = []
+    private let pause: Duration
     private var toldAt = ContinuousClock.now
 
     /// A line that goes on for longer is cut (bytes); of messages the last 100 say why something failed.
     private static let limits = (line: 4096, lines: 100)
-    /// How often progress is told.
-    private static let pause = Duration.seconds(5)
     /// How git's own progress begins; a server's comes after `remote: `.
     private static let progress = [
         "Enumerating objects", "Counting objects", "Compressing objects", "Receiving objects", "Unpacking objects",
         "Resolving deltas", "Updating files", "Filtering content", "Checking connectivity", "Indexing objects",
     ]
 
-    init(hiding secrets: [String], report: @escaping EventSink) {
+    /// - Parameter pause: how often progress is told.
+    init(hiding secrets: [String], pause: Duration = .seconds(5), report: @escaping EventSink) {
+        self.pause = pause
         self.secrets = secrets.filter { !$0.isEmpty }
         self.report = report
     }
@@ -41,7 +42,7 @@ struct GitMessages {
             return
         }
         let now = ContinuousClock.now
-        guard now >= toldAt + GitMessages.pause else { return }
+        guard now >= toldAt + pause else { return }
         toldAt = now
         var told = String(text.reversed().drop { $0 == " " }.reversed())
         for secret in secrets { told = told.replacing(secret, with: "***") }

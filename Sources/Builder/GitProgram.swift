@@ -27,14 +27,16 @@ struct GitProgram: Sendable {
         credentialHint: String =
             "set GIT_TOKEN, GIT_TOKEN_FILE (--git-token-file), or GIT_USERNAME and GIT_PASSWORD"
     ) throws {
-        let skipsLargeFiles = GitProgram.value(of: "GIT_LFS_SKIP_SMUDGE", in: environment).map { $0 != "0" } ?? false
-        fetchesLargeFiles = !skipsLargeFiles && GitProgram.finds("git-lfs", in: environment)
+        let fetches = !GitProgram.skipsLargeFiles(environment) && GitProgram.finds("git-lfs", in: environment)
+        fetchesLargeFiles = fetches
         var configuration =
             GitProgram.configuration + [
                 // A transfer that has come to a stop ends, instead of waiting for ever.
                 ("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "\(patience.stall.components.seconds)"),
             ]
-        if fetchesLargeFiles { configuration += GitProgram.largeFileFilter }
+        // Where git-lfs is configured and not there, git would give up in place of leaving the pointers.
+        configuration += GitProgram.largeFileFilter.map { ($0.0, fetches ? $0.1 : "") }
+        configuration.append(("filter.lfs.required", fetches ? "true" : "false"))
         if settings.skipsTLSVerification, let origin = location?.origin {
             configuration.append(("http.\(origin)/.sslVerify", "false"))
         }
@@ -91,8 +93,13 @@ struct GitProgram: Sendable {
     /// What `git lfs install` writes into the configuration of a user.
     private static let largeFileFilter = [
         ("filter.lfs.clean", "git-lfs clean -- %f"), ("filter.lfs.smudge", "git-lfs smudge -- %f"),
-        ("filter.lfs.process", "git-lfs filter-process"), ("filter.lfs.required", "true"),
+        ("filter.lfs.process", "git-lfs filter-process"),
     ]
+
+    /// Whether pointers are wanted in place of the files in Git LFS, which is said as git-lfs reads it.
+    static func skipsLargeFiles(_ environment: [String]) -> Bool {
+        !["", "0", "false"].contains(value(of: "GIT_LFS_SKIP_SMUDGE", in: environment) ?? "")
+    }
 
     private static func value(of name: String, in environment: [String]) -> String? {
         environment.last { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.utf8.count + 1)) }

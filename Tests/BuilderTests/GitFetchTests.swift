@@ -259,6 +259,13 @@ struct GitFetchTests {
         let server = try GitServer(failures: (100, .silence))
         let text = failure("http://\(server.host)/app.git", patience: patience)
         #expect(text.contains("sent nothing for too long"), "\(text)")
+
+        // git itself gives up a transfer over which nothing comes.
+        patience = Self.patience
+        patience.stall = .seconds(1)
+        patience.pauses = []
+        let stalled = failure("http://\(server.host)/app.git", patience: patience)
+        #expect(stalled.contains("cannot be reached") && stalled.contains("too slow"), "\(stalled)")
     }
 
     @Test("a build that is interrupted does not wait for a silent server")

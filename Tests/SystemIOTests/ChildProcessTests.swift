@@ -101,6 +101,17 @@ struct ChildProcessTests {
         #expect(result.output == Array("bye\n".utf8))
     }
 
+    @Test("one that says nothing for too long is ended; what it said before is kept")
+    func silence() throws {
+        var plan = ProcessPlan(["sh", "-c", "echo said; sleep 1000"], environment: Self.environment)
+        plan.output = .pipe
+        var child = try ChildProcess(plan)
+        var said: [UInt8] = []
+        let ending = try child.wait(silence: Self.trapIsSet) { _, bytes in said += bytes }
+        #expect(ending.interruption == .timedOut)
+        #expect(said == Array("said\n".utf8))
+    }
+
     @Test("one that does not listen is killed when its grace is over")
     func grace() throws {
         let result = try run(
