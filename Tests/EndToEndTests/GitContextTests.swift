@@ -295,15 +295,16 @@ struct GitContextTests {
         let line = try #require(try text(of: server.key).split(separator: "\n").dropFirst().first)
         try site.expectNowhere(String(line), build)
 
-        let agent = try SSHAgent(holding: server.key)
-        let socket = ["SSH_AUTH_SOCK": agent.socket.string]
-        #expect(try site.copied(context, hosts, environment: socket).files["/file"] == "over ssh")
-
         let command =
             "ssh -i \(server.key) -o IdentitiesOnly=yes -o UserKnownHostsFile=\(server.knownHosts) -o BatchMode=yes"
         #expect(try site.copied(context, environment: ["GIT_SSH_COMMAND": command]).files["/file"] == "over ssh")
         let both = try site.build(context, hosts, environment: ["GIT_SSH_COMMAND": command])
         #expect(both.status == 64 && both.log.contains("have no effect beside GIT_SSH_COMMAND"))
+
+        let agent = try SSHAgent()
+        try server.admit(agent.publicKey)
+        let socket = ["SSH_AUTH_SOCK": agent.socket.string]
+        #expect(try site.copied(context, hosts, environment: socket).files["/file"] == "over ssh")
         try site.expectClean()
     }
 

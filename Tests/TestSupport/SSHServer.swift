@@ -1,4 +1,3 @@
-import Glibc
 package import SystemPackage
 
 /// OpenSSH's sshd on a free port of 127.0.0.1, with keys of its own, that lets this user in with one key. Ends with this object.
@@ -32,9 +31,10 @@ package final class SSHServer: Sendable {
             PasswordAuthentication no
             KbdInteractiveAuthentication no
             PermitRootLogin prohibit-password
-            AuthorizedKeysFile \(folder.appending("user.pub"))
+            AuthorizedKeysFile \(folder.appending("authorized"))
 
             """
+        try folder.write(text(of: folder.appending("user.pub")), to: "authorized")
         let file = try folder.write(configuration, to: "sshd_config")
         (server, port) = try Self.start(file, log: folder.appending("log"))
         let user = try Program.require(["id", "-un"]).text.split(separator: "\n").first.map(String.init) ?? ""
@@ -62,6 +62,11 @@ package final class SSHServer: Sendable {
     package func makeWrongKnownHosts() throws -> FilePath {
         let key = try text(of: folder.appending("stranger.pub"))
         return try folder.write("[127.0.0.1]:\(port) \(key)", to: "wrong_known_hosts")
+    }
+
+    /// Lets in whoever has the private key of the public key in this file, and nobody else from now on.
+    package func admit(_ publicKey: FilePath) throws {
+        try folder.write(text(of: publicKey), to: "authorized")
     }
 
     /// Ends the server.
