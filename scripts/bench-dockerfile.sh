@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bench-dockerfile.sh [RUNS]: how long the release build takes to read a Dockerfile of 10,000 lines: parsing, the graph of its
-# stages, expansion of every word, and the build checks. Processor time, the median of RUNS (21), the program's start
-# beside it.
+# stages, expansion of every word; and the same with the build checks. Processor time, the median of RUNS (21), the
+# program's start beside it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,11 +38,13 @@ measure() { # COMMAND...: the median of its processor times in ms; a wall clock 
 
 start=$(measure .build/release/imgbuild --version)
 check=$(measure .build/release/imgbuild check --context "$work")
+sed -i '1i # check=skip=all' "$work/Dockerfile"
+read=$(measure .build/release/imgbuild check --context "$work")
 if [[ -s $work/err ]]; then
     cat "$work/err" >&2
     exit 1
 fi
-awk -v lines="$(wc -l <"$work/Dockerfile")" -v start="$start" -v check="$check" -v goal=$goal 'BEGIN {
-    printf "a Dockerfile of %d lines is read and checked in %d ms (%d ms with the start of the program; the goal for reading alone is %d ms)\n",
-        lines, check - start, check, goal
+awk -v lines="$(wc -l <"$work/Dockerfile")" -v start="$start" -v check="$check" -v read="$read" -v goal=$goal 'BEGIN {
+    printf "a Dockerfile of %d lines is read in %d ms (the goal is %d ms), and checked in %d ms more; the program starts in %d ms\n",
+        lines, read - start, goal, check - read, start
 }'

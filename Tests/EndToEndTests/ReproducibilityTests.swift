@@ -116,7 +116,7 @@ struct ReproducibilityTests {
             try Program.require([
                 "sh", "-c",
                 """
-                find / /var /usr /root -maxdepth 1 ! -path / ! -path /tmp ! -path /var/tmp ! -path '/root/.*' ! -path /root \
+                find / /var /usr /root -maxdepth 1 ! -path / ! -path /tmp ! -path /run ! -path /var/tmp ! -path '/root/.*' ! -path /root \
                     -printf '%p %i %m %U:%G %s %T@\n'
                 find /etc /usr/bin /usr/sbin /usr/local/bin /home /mnt /media /opt /srv -printf '%p %i %m %U:%G %s %T@\n'
                 """,
@@ -134,7 +134,7 @@ struct ReproducibilityTests {
         #expect(names == ["context", "home", "state", "temporary"])
         #expect(
             try Program.require(["ls", "-A", site.state.string]).text.split(separator: "\n") == [
-                "blobs", "mounts", "trees", "work",
+                "blobs", "lock", "mounts", "trees", "work",
             ])
     }
 }

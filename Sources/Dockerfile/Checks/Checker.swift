@@ -53,6 +53,11 @@ struct Checker {
 
     mutating func run() -> CheckReport {
         if let word = file.directives.check { complain(of: directive, at: word.range) }
+        guard !directive.skips.all else {
+            // Nothing can be found; what a build would fail with is looked for all the same.
+            for stage in file.stages { evaluate(stage) }
+            return report
+        }
         for instruction in file.globalInstructions {
             let comments = enter(instruction.range, original: instruction.original)
             if case .arg(let arg) = instruction.kind { checkDescription(comments, of: arg) }
@@ -69,11 +74,7 @@ struct Checker {
         let comments = enter(stage.range, original: stage.original)
         checkFrom(stage, comments)
         let isChecked = inputs.target == nil || needed.contains(stage.index)
-        var scope = startScope(of: stage)
-        // A build names the place where the trigger fires.
-        if let fault = scope.takeFault(), needed.contains(stage.index) {
-            report.fault = report.fault ?? DockerfileError(fault.message, at: stage.range, hint: fault.hint)
-        }
+        var scope = startedScope(of: stage)
         var last: [String: Int] = [:]
         for (index, instruction) in stage.instructions.enumerated() { last[instruction.name] = index }
         for (index, instruction) in stage.instructions.enumerated() {
@@ -84,9 +85,32 @@ struct Checker {
             } else {
                 scope.evaluate(instruction)
             }
-            if let fault = scope.takeFault(), needed.contains(stage.index) { report.fault = report.fault ?? fault }
+            takeFault(of: &scope, stage)
         }
         keep(scope, of: stage)
+    }
+
+    /// Looks for faults alone.
+    private mutating func evaluate(_ stage: Stage) {
+        var scope = startedScope(of: stage)
+        for instruction in stage.instructions {
+            scope.evaluate(instruction)
+            takeFault(of: &scope, stage)
+        }
+        keep(scope, of: stage)
+    }
+
+    private mutating func startedScope(of stage: Stage) -> CheckScope {
+        var scope = startScope(of: stage)
+        // A build names the place where the trigger fires.
+        if let fault = scope.takeFault(), needed.contains(stage.index) {
+            report.fault = report.fault ?? DockerfileError(fault.message, at: stage.range, hint: fault.hint)
+        }
+        return scope
+    }
+
+    private mutating func takeFault(of scope: inout CheckScope, _ stage: Stage) {
+        if let fault = scope.takeFault(), needed.contains(stage.index) { report.fault = report.fault ?? fault }
     }
 
     /// Begins with an instruction: reads the comments above it, and checks how it is written.
