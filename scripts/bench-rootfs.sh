@@ -14,9 +14,9 @@ work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
 
 # Real files, small and large, as a base image has them: what is in /usr/share and /usr/lib, up to the size.
-tar -C / --sort=name -cf "$work/all.tar" usr/share 2>/dev/null || true
-size=$(stat -c %s "$work/all.tar")
-for more in usr/lib/x86_64-linux-gnu usr/lib/python3 usr/bin usr/include; do
+tar -C / --no-recursion -cf "$work/all.tar" usr usr/lib
+size=0
+for more in usr/share usr/lib/x86_64-linux-gnu usr/lib/python3 usr/bin usr/include; do
     ((size < 600000000)) || break
     [ -e "/$more" ] || continue
     tar -C / --sort=name -rf "$work/all.tar" "$more" 2>/dev/null || true
@@ -32,12 +32,17 @@ entries=$(tar -tf "$work/all.tar" | wc -l)
 rm "$work/all.tar"
 printf '%d entries, %d MB\n' "$entries" "$((size / 1000000))"
 
-seconds() { # COMMAND...: wall time in seconds
+seconds() { # STATUS COMMAND...: wall time in seconds of a command that ends with STATUS
+    local expected=$1 status=0 start end
+    shift
     sync
-    local start end
     start=$(date +%s%N)
-    "$@" >"$work/log" 2>&1 || true
+    "$@" >"$work/log" 2>&1 || status=$?
     end=$(date +%s%N)
+    if [ "$status" != "$expected" ]; then
+        cat "$work/log" >&2
+        exit 1
+    fi
     awk "BEGIN { print ($end - $start) / 1e9 }"
 }
 median() { sort -n | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'; }
@@ -54,11 +59,11 @@ nothing=$'FROM base\nRUN ["/does-not-exist"]\n'
 for ((run = 0; run < runs; run++)); do
     # The blob is fetched first, by a build that looks at the base's names alone.
     build "$work/state-$run" $'FROM base\nCOPY Dockerfile /usr/share/doc/new\n' --isolation none >/dev/null 2>&1 || true
-    seconds build "$work/state-$run" "$nothing" --isolation overlay >>"$work/imgbuild"
-    ls "$work/state-$run/trees" | grep -q . || { cat "$work/log" >&2; exit 1; }
+    seconds 1 build "$work/state-$run" "$nothing" --isolation overlay >>"$work/imgbuild"
+    grep -q does-not-exist "$work/log" || { cat "$work/log" >&2; exit 1; }
     mkdir "$work/tar-$run"
-    seconds tar -xzf "$work/all.tar.gz" -C "$work/tar-$run" >>"$work/tar"
-    seconds umoci raw unpack --image "$work/image:base" "$work/umoci-$run" >>"$work/umoci"
+    seconds 0 tar -xzf "$work/all.tar.gz" -C "$work/tar-$run" >>"$work/tar"
+    seconds 0 umoci raw unpack --image "$work/image:base" "$work/umoci-$run" >>"$work/umoci"
 done
 for tool in imgbuild tar umoci; do median <"$work/$tool" >"$work/$tool.median"; done
 awk -v own="$(cat "$work/imgbuild.median")" -v tar="$(cat "$work/tar.median")" -v umoci="$(cat "$work/umoci.median")" 'BEGIN {
@@ -67,15 +72,15 @@ awk -v own="$(cat "$work/imgbuild.median")" -v tar="$(cat "$work/tar.median")" -
 
 # One RUN less or more: a static program that makes one file. Twenty of them, so that a build's own time does not matter.
 cp /bin/busybox "$work/context/busybox"
-few=$'FROM base\nCOPY busybox /usr/bin/touch\nRUN ["/usr/bin/touch", "/usr/share/0"]\n'
+few=$'FROM base\nCOPY busybox /usr/bin/busybox\nRUN ["/usr/bin/busybox", "touch", "/usr/share/0"]\n'
 many=$few
-for ((step = 1; step <= 20; step++)); do many+="RUN [\"/usr/bin/touch\", \"/usr/share/$step\"]"$'\n'; done
+for ((step = 1; step <= 20; step++)); do many+="RUN [\"/usr/bin/busybox\", \"touch\", \"/usr/share/$step\"]"$'\n'; done
 for ((run = 0; run < 2 * runs + 1; run++)); do
-    seconds build "$work/state-0" "$few" --isolation overlay >>"$work/few"
-    seconds build "$work/state-0" "$many" --isolation overlay >>"$work/many"
+    seconds 0 build "$work/state-0" "$few" --isolation overlay >>"$work/few"
+    seconds 0 build "$work/state-0" "$many" --isolation overlay >>"$work/many"
 done
 for ((run = 0; run < runs; run++)); do
-    seconds bash -c 'for ((i = 0; i < 20; i++)); do "$0" touch "$1"; done' "$work/context/busybox" "$work/touched" >>"$work/bare"
+    seconds 0 bash -c 'for ((i = 0; i < 20; i++)); do "$0" touch "$1"; done' "$work/context/busybox" "$work/touched" >>"$work/bare"
 done
 awk -v few="$(median <"$work/few")" -v many="$(median <"$work/many")" -v bare="$(median <"$work/bare")" 'BEGIN {
     printf "run:    %.1f ms for each RUN, of which the bare command %.1f ms\n",

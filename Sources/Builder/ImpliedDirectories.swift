@@ -1,3 +1,4 @@
+import Glibc
 import Layers
 import SystemIO
 import SystemPackage
@@ -22,15 +23,21 @@ enum ImpliedDirectories {
         }
         guard !folders.isEmpty else { return nil }
         let top = try scratch.makeFolder("implied")
+        var made: [(path: ImagePath, status: FileStatus)] = []
         for path in folders.sorted(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) }) {
-            guard let node = try describe(path, trees, implied),
+            guard let known = try describe(path, trees, implied),
                 let name = path.bytes.isEmpty ? nil : FilePath(bytes: path.name)
             else { continue }
             let parent =
                 path.parent.isRoot ? top : try top.openDirectory(FilePath(bytes: path.parent.bytes), .noSymlinks)
             try parent.makeDirectory(name, mode: 0o755)
-            try parent.setOwnerModeAndTime(of: name, node.status)
-            for attribute in try view.attributes(node) { try parent.setAttribute(attribute, on: name) }
+            for attribute in try known.tree.attributes(known.node) { try parent.setAttribute(attribute, on: name) }
+            made.append((path, known.node.status))
+        }
+        // Inner ones first: making something in a folder changes its time.
+        for (path, status) in made.reversed() {
+            try top.open(bytes: path.bytes, O_RDONLY | O_DIRECTORY, .noSymlinks)
+                .setOwnerModeAndTime(status, naming: FilePath(bytes: path.bytes))
         }
         return top
     }
@@ -38,15 +45,15 @@ enum ImpliedDirectories {
     /// The folder as the topmost layer says it that does not only imply it; the made-up one if all of them do.
     private static func describe(
         _ path: ImagePath, _ trees: [TreeStore.Tree], _ implied: [Set<ImagePath>]
-    ) throws -> UnionTree.Node? {
-        var last: UnionTree.Node?
+    ) throws -> (node: UnionTree.Node, tree: UnionTree)? {
+        var last: (node: UnionTree.Node, tree: UnionTree)?
         for (tree, implied) in zip(trees, implied).reversed() {
             // One layer at a time: what a layer hides below it is not the folder's history any more.
             let alone = UnionTree(layers: [.overlay(tree.root)])
             guard let node = try alone.node(at: path.bytes) else { continue }
             guard node.status.kind == .directory else { return last }
-            last = node
-            if !implied.contains(path) { return node }
+            last = (node, alone)
+            if !implied.contains(path) { return last }
         }
         return last
     }
