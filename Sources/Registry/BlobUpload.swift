@@ -52,7 +52,11 @@ struct BlobUpload: Sendable {
             // The answer that was lost may have been a success.
             if attempt > 1, try await isThere() { return true }
             let session: UploadSession
-            if attempt == 1, let opened { session = opened } else { session = try await open() }
+            if attempt == 1, let opened {
+                session = opened
+            } else {
+                session = try await conversation.openUpload(in: repository)
+            }
             do throws(RegistryError) {
                 try await send(body, to: session)
             } catch  where error.isTemporary || error.kind == .cancelled {
@@ -95,29 +99,6 @@ struct BlobUpload: Sendable {
                     "the blob \(descriptor.digest) is \(count) bytes long here, its descriptor says \(descriptor.size)")
         }
         return body
-    }
-
-    /// POST: asks for an upload.
-    ///
-    /// A repository that does not exist is made, where that is wanted.
-    private func open() async throws(RegistryError) -> UploadSession {
-        do throws(RegistryError) {
-            return try await post()
-        } catch  where error.status == 404 && error.codes.contains("NAME_UNKNOWN") {
-            guard try await conversation.makeMissingRepository(repository) else { throw error }
-            // A registry of many machines may take a moment to know of it everywhere.
-            throw error.with(isTemporary: true)
-        } catch  where error.kind == .connection(.lost) && ECRHost(client.registry) != nil {
-            throw error.with(hint: "does the repository '\(repository)' exist? ECR also hangs up where it does not")
-        }
-    }
-
-    private func post() async throws(RegistryError) -> UploadSession {
-        let response = try await conversation.send(
-            Exchange(
-                method: .post, target: .path("blobs/uploads/"), repository: repository, scopes: scopes),
-            expecting: [202])
-        return try await UploadSession(response, conversation)
     }
 
     /// The whole blob in one PUT, which every registry is used to; in one PATCH for a registry that refuses that.

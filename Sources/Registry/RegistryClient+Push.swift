@@ -103,14 +103,31 @@ extension RegistryClient {
     ///
     /// Nothing is left at the registry, as far as it lets clients give uploads up (ECR forgets them by itself after some time).
     package func checkPush(to repository: String) async throws(RegistryError) {
-        let exchange = Exchange(
-            method: .post, target: .path("blobs/uploads/"), repository: repository, scopes: [Scope.push(repository)])
-        let response = try await conversation.sendPatiently(exchange, expecting: [202])
-        await conversation.abandon(try await UploadSession(response, conversation), in: repository)
+        let session = try await conversation.retrier.run { _ throws(RegistryError) in
+            try await conversation.openUpload(in: repository)
+        }
+        await conversation.abandon(session, in: repository)
     }
 }
 
 extension Conversation {
+    /// Asks for an upload.
+    ///
+    /// A repository that does not exist is made, where that is wanted; the error that tells of it is then temporary.
+    func openUpload(in repository: String) async throws(RegistryError) -> UploadSession {
+        let exchange = Exchange(
+            method: .post, target: .path("blobs/uploads/"), repository: repository, scopes: [Scope.push(repository)])
+        do throws(RegistryError) {
+            return try await UploadSession(try await send(exchange, expecting: [202]), self)
+        } catch  where error.status == 404 && error.codes.contains("NAME_UNKNOWN") {
+            guard try await makeMissingRepository(repository) else { throw error }
+            // A registry of many machines may take a moment to know of it everywhere.
+            throw error.with(isTemporary: true)
+        } catch  where error.kind == .connection(.lost) && ECRHost(registry) != nil {
+            throw error.with(hint: "does the repository '\(repository)' exist? ECR also hangs up where it does not")
+        }
+    }
+
     /// Lets the registry forget an upload that nobody will finish. It does so by itself one day: failures do not matter.
     func abandon(_ session: UploadSession, in repository: String) async {
         _ = try? await send(

@@ -219,6 +219,22 @@ struct ECRTests {
         #expect(rig.warnings.contains { $0.contains("was created") })
     }
 
+    @Test("a missing repository is made where the permission to push is looked at before the build, too")
+    func missingRepositoryBeforeTheBuild() async throws {
+        let rig = try CredentialRig()
+        let aws = try LoopbackServer { request, _ in
+            StubAWS.operation(request) == "CreateRepository" ? .text(200, "{}") : StubAWS.login(request)
+        }
+        let registry = try LoopbackServer { request, before in
+            if request.headers["authorization"] == nil { return .answer(401, Self.challenge) }
+            guard request.method == "POST" else { return .answer(204) }
+            return before == 0 ? Self.error(404, "NAME_UNKNOWN", "no") : .answer(202, ["Location": "/upload"])
+        }
+        try await client(registry, aws, rig, creates: true).checkPush(to: "team/app")
+        #expect(aws.requests.count { StubAWS.operation($0) == "CreateRepository" } == 1)
+        #expect(registry.count("DELETE", "/upload") == 1)
+    }
+
     @Test("a repository that may not be made is an error of AWS's own, and other registries have none to make")
     func creationRefused() async throws {
         let rig = try CredentialRig()
