@@ -1,3 +1,4 @@
+import Layers
 import OCI
 import Registry
 import Sandbox
@@ -115,11 +116,11 @@ package struct Doctor: Sendable {
             let folder = try await ContextFolder.make(
                 request, files: registries.files, scratch: scratch, pool: pool, cancellation: cancellation,
                 report: { _ in })
-            let context = try await pool.run { [request] () throws(any Error) in
+            // Fails where there is no Dockerfile.
+            _ = try await pool.run { [request] () throws(any Error) in
                 try BuildContext.read(folder, request, report: { _ in })
             }
-            let size = context.dockerfile.bytes.count
-            return good("context", "it can be read, and \(request.dockerfile.printable) has \(size) bytes")
+            return good("context", "it can be read, and has a \(request.dockerfile.printable)")
         } catch {
             return bad("context", error)
         }

@@ -43,6 +43,6 @@ struct DoctorCommand: AsyncParsableCommand {
 
 extension DoctorCommand: UsesStateDirectory {
     func stateDirectoryForNamespace(_ environment: [String: String]) throws -> FilePath? {
-        try BuildOptions.stateDirectory(options.stateDir, environment)
+        BuildOptions.stateDirectory(options.stateDir, environment)
     }
 }
