@@ -5,7 +5,9 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 log=.build/test.log
-"${SWIFT:-swift}" test --skip-build "$@" 2>&1 | tee "$log"
+# Without a limit every test starts at once, and those that wait for a server or a program are starved for minutes: their
+# patience, which is real time, ends before their turn comes.
+"${SWIFT:-swift}" test --skip-build --experimental-maximum-parallelization-width 4 "$@" 2>&1 | tee "$log"
 status=${PIPESTATUS[0]}
 if [ "$status" -ne 0 ]; then
 	echo

@@ -29,7 +29,7 @@ import Testing
         let sound = try OwnedDescriptor.open(file, O_RDONLY).readAll(limit: 1 << 20)
         var random = Random(seed: 0x5eed ^ UInt64(sound.count))
         var accepted = 0
-        for round in 0..<150 {
+        for round in 0..<40 {
             let bytes = round == 0 ? sound : UnpackerFuzzTests.mutate(sound, &random)
             try bench.directory.removeTree("tree")
             let layer = try bench.directory.open(".layer", O_RDWR | O_CREAT | O_TRUNC, mode: 0o600, .noSymlinks)
