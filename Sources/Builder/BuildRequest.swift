@@ -40,6 +40,9 @@ package struct BuildRequest: Sendable {
     package var failsOnFindings: Bool
     package var buildArguments: [(name: String, value: String)]
     package var labels: [(name: String, value: String)]
+    /// Of the manifest; of several with one name the last.
+    package var annotations: [(name: String, value: String)]
+    package var imageFormat: ImageFormat
     package var platform: Platform
     package var namedContexts: [String: NamedContext]
     package var times: Times
@@ -72,6 +75,11 @@ package struct BuildRequest: Sendable {
     package var threads: Int
     /// `PATH`, `HOME`, proxies and the like for the programs that the builder itself runs (git). Never seen by a RUN.
     package var toolEnvironment: [String]
+
+    /// Whose media types the image's documents and layers have; what they say is the same.
+    package enum ImageFormat: String, Sendable, CaseIterable {
+        case oci, docker
+    }
 
     /// A way to run commands, forced by `--isolation`.
     package enum IsolationChoice: String, Sendable, CaseIterable {
@@ -115,6 +123,8 @@ package struct BuildRequest: Sendable {
         failsOnFindings = false
         buildArguments = []
         labels = []
+        annotations = []
+        imageFormat = .oci
         self.platform = platform
         namedContexts = [:]
         secrets = [:]

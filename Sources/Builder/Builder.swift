@@ -112,7 +112,7 @@ package struct Builder: Sendable {
             return draft
         }
         guard let draft else { throw BuildError("[internal error] the build gave no image") }
-        return try BuiltImage(draft)
+        return try BuiltImage(draft, for: request)
     }
 
     private func makeTools(
@@ -170,8 +170,10 @@ package struct BuiltImage: Sendable {
     /// Of the manifest: the name under which a registry knows the image.
     package var digest: String { descriptor.digest.description }
 
-    init(_ draft: ImageDraft) throws {
-        (configBytes, manifestBytes, manifest, descriptor, layers) = try draft.finish()
+    init(_ draft: ImageDraft, for request: BuildRequest) throws {
+        let annotations = Dictionary(request.annotations.map { ($0.name, $0.value) }) { $1 }
+        (configBytes, manifestBytes, manifest, descriptor, layers) = try draft.finish(
+            as: request.imageFormat, annotations: annotations.isEmpty ? nil : annotations)
     }
 }
 

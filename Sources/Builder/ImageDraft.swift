@@ -69,25 +69,45 @@ struct ImageDraft: Sendable {
 
     /// The documents of the finished image: config, manifest, and what they are made of.
     ///
-    /// The manifest is OCI's, and so are the names of its layers' types: a base in Docker's format has the same blobs.
-    func finish() throws -> ([UInt8], [UInt8], Manifest, Descriptor, [StoredLayer]) {
+    /// All types are of one family, also those of base layers: a blob has the same bytes under either name.
+    /// - Throws: `BuildError` for a layer that the family has no type for.
+    func finish(
+        as format: BuildRequest.ImageFormat = .oci, annotations: [String: String]? = nil
+    ) throws -> ([UInt8], [UInt8], Manifest, Descriptor, [StoredLayer]) {
         var config = self.config
         config.created = created
         let configBytes = Array(try CanonicalJSON.encode(config))
         let configDescriptor = Descriptor(
-            mediaType: .ociConfig, digest: Digest(sha256: SHA256.hash(configBytes)), size: Int64(configBytes.count))
-        let described = layers.map { stored in
+            mediaType: format.type(.ociConfig), digest: Digest(sha256: SHA256.hash(configBytes)),
+            size: Int64(configBytes.count))
+        let described = try layers.map { stored in
             var stored = stored
-            stored.layer.descriptor.mediaType = stored.layer.descriptor.mediaType.asOCI
+            stored.layer.descriptor.mediaType = format.type(stored.layer.descriptor.mediaType)
+            guard format == .oci || stored.layer.descriptor.mediaType != .ociLayerZstd else {
+                throw BuildError(
+                    "the layer \(stored.layer.descriptor.digest) is compressed with zstd, which Docker's format has no type for",
+                    hint: "leave --image-format out: an OCI image may hold it")
+            }
             return stored
         }
+        let type = format.type(.ociManifest)
         let manifest = Manifest(
-            mediaType: .ociManifest, config: configDescriptor, layers: described.map(\.layer.descriptor))
+            mediaType: type, config: configDescriptor, layers: described.map(\.layer.descriptor),
+            annotations: annotations)
         let manifestBytes = Array(try CanonicalJSON.encode(manifest))
         let descriptor = Descriptor(
-            mediaType: .ociManifest, digest: Digest(sha256: SHA256.hash(manifestBytes)),
-            size: Int64(manifestBytes.count))
+            mediaType: type, digest: Digest(sha256: SHA256.hash(manifestBytes)), size: Int64(manifestBytes.count))
         return (configBytes, manifestBytes, manifest, descriptor, described)
+    }
+}
+
+extension BuildRequest.ImageFormat {
+    /// This family's name of a type.
+    fileprivate func type(_ type: MediaType) -> MediaType {
+        switch self {
+        case .oci: type.asOCI
+        case .docker: type.asDocker
+        }
     }
 }
 

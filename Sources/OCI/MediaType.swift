@@ -57,6 +57,18 @@ package struct MediaType: RawRepresentable, Hashable, Sendable, Codable {
         }
     }
 
+    /// Docker's name of the same content; types that Docker has no name for stay as they are.
+    package var asDocker: MediaType {
+        switch self {
+        case .ociManifest: .dockerManifest
+        case .ociIndex: .dockerManifestList
+        case .ociConfig: .dockerConfig
+        case .ociLayer: .dockerLayer
+        case .ociLayerGzip: .dockerLayerGzip
+        default: self
+        }
+    }
+
     package init(from decoder: any Decoder) throws {
         rawValue = try decoder.singleValueContainer().decode(String.self)
     }

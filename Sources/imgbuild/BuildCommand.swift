@@ -25,10 +25,11 @@ struct BuildCommand: AsyncParsableCommand {
         umask(0o022)
         // A peer that hangs up is an error of one call, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
-        let reporter = ConsoleReporter(verbosity: options.verbosity)
+        let reporter = options.log.reporter
         let environment = Environment.current
         var request = try options.request(environment: environment)
         request.userNamespace = UserNamespaceEntry.use(environment)
+        for warning in options.kaniko.warnings { reporter.report(.warning(warning)) }
         let interruption = try Interruption()
         let builder = Builder(
             request: request, cancellation: interruption.cancellation, report: { reporter.report($0) })

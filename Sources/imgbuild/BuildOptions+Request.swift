@@ -20,13 +20,15 @@ extension BuildOptions {
         request.target = target
         request.failsOnFindings = check
         request.buildArguments = try buildArguments.compactMap { try Self.buildArgument($0, environment) }
-        request.labels = try labels.map(Self.label)
+        request.labels = try labels.map { try Self.pair($0, "--label") }
+        request.annotations = try annotations.map { try Self.pair($0, "--annotation") }
+        request.imageFormat = imageFormat
         request.namedContexts = try namedContexts()
         request.secrets = try requestedSecrets(environment)
         request.agents = try requestedAgents(environment)
         request.times = try times(environment)
         request.destinations = try destinations.map(Self.validated { try ImageReference(parsing: $0) })
-        request.pushes = push
+        request.pushes = try pushes(environment)
         request.tarPath = tarPath.map { FilePath($0) }
         request.layoutPath = ociLayoutPath.map { FilePath($0) }
         request.digestFile = digestFile.map { FilePath($0) }
@@ -41,8 +43,17 @@ extension BuildOptions {
         return request
     }
 
+    /// Kaniko's variable wins over the flag, as there.
+    private func pushes(_ environment: [String: String]) throws -> Bool {
+        guard let text = environment["KANIKO_NO_PUSH"], !text.isEmpty else { return push }
+        guard let isOff = BooleanArguments.value(text[...]) else {
+            throw ValidationError("KANIKO_NO_PUSH is '\(text)': expected true or false")
+        }
+        return !isOff
+    }
+
     private func checkOutputs(_ request: BuildRequest) throws {
-        guard !request.destinations.isEmpty || !push else {
+        guard !request.destinations.isEmpty || !request.pushes else {
             throw ValidationError("there is nowhere to push to: name a --dest, or say --no-push")
         }
         if let destination = request.destinations.first(where: { $0.digest != nil }) {
@@ -81,9 +92,9 @@ extension BuildOptions {
         return environment[name].map { (name, $0) }
     }
 
-    private static func label(_ text: String) throws -> (name: String, value: String) {
+    private static func pair(_ text: String, _ flag: String) throws -> (name: String, value: String) {
         let (name, value) = split(text)
-        guard let value, !name.isEmpty else { throw ValidationError("--label '\(text)': expected name=value") }
+        guard let value, !name.isEmpty else { throw ValidationError("\(flag) '\(text)': expected name=value") }
         return (name, value)
     }
 
@@ -139,6 +150,7 @@ extension BuildOptions {
         }
         if timestamp == "now" { return .now }
         if let timestamp { return try seconds(timestamp, "--timestamp") }
+        if reproducible { return .fixed(Timestamp(seconds: 0)) }
         if let epoch = buildArguments.last(where: { $0.hasPrefix("SOURCE_DATE_EPOCH=") }) {
             return try seconds(String(epoch.dropFirst("SOURCE_DATE_EPOCH=".count)), "SOURCE_DATE_EPOCH")
         }

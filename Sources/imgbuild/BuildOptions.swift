@@ -82,6 +82,16 @@ struct BuildOptions: ParsableArguments {
     var platform: String?
 
     @Option(
+        name: .customLong("annotation"),
+        help: ArgumentHelp("An annotation on the image's manifest. Repeatable.", valueName: "name=value"))
+    var annotations: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "oci or docker: whose types manifest, config and layers have (default: oci).", valueName: "name"))
+    var imageFormat: BuildRequest.ImageFormat = .oci
+
+    @Option(
         name: .customLong("build-context"),
         help: ArgumentHelp(
             "What NAME stands for in FROM, COPY --from and mounts, also in place of a stage: oci-layout://PATH[:TAG], docker-image://IMAGE, or a folder (not for FROM). Repeatable.",
@@ -122,33 +132,20 @@ struct BuildOptions: ParsableArguments {
             valueName: "time"))
     var timestamp: String?
 
+    @Flag(help: "No time in the image is later than 1970, as with --timestamp 0.")
+    var reproducible = false
+
     @Option(
         help: ArgumentHelp(
             "Threads that compress (default: one per core). The image does not depend on it.", valueName: "number"))
     var threads: Int?
 
-    @Option(name: [.customShort("v"), .long], help: ArgumentHelp("error, warn, info or debug.", valueName: "level"))
-    var verbosity: Verbosity = .info
+    @OptionGroup(title: "Log")
+    var log: LogOptions
+
+    @OptionGroup(visibility: .hidden)
+    var kaniko: KanikoOptions
 }
 
 extension BuildRequest.IsolationChoice: ExpressibleByArgument {}
-
-/// How much is said on standard error.
-enum Verbosity: String, CaseIterable, Comparable, ExpressibleByArgument {
-    case error, warn, info, debug
-
-    /// Also the names that Kaniko takes: `trace`, `warning`, `fatal` and `panic`.
-    init?(argument: String) {
-        switch argument.lowercased() {
-        case "error", "fatal", "panic": self = .error
-        case "warn", "warning": self = .warn
-        case "info": self = .info
-        case "debug", "trace": self = .debug
-        default: return nil
-        }
-    }
-
-    static func < (a: Verbosity, b: Verbosity) -> Bool {
-        allCases.firstIndex(of: a) ?? 0 < allCases.firstIndex(of: b) ?? 0
-    }
-}
+extension BuildRequest.ImageFormat: ExpressibleByArgument {}

@@ -1,22 +1,17 @@
 import Builder
 import Dockerfile
-import Glibc
 import OCI
 import Synchronization
 
-/// Writes a build's events to standard error as plain lines, in the order in which they come.
+/// Writes a build's events to standard error as lines, in the order in which they come.
 final class ConsoleReporter: Sendable {
     private let verbosity: Verbosity
-    private let state = Mutex(State())
+    private let lines: LogLines
+    private let step = Mutex("")
 
-    private struct State {
-        /// A RUN's output may end without a newline; ours begins on a line of its own.
-        var lineIsOpen = false
-        var step = ""
-    }
-
-    init(verbosity: Verbosity) {
+    init(verbosity: Verbosity, lines: LogLines = LogLines()) {
         self.verbosity = verbosity
+        self.lines = lines
     }
 
     func report(_ event: BuildEvent) {
@@ -28,10 +23,10 @@ final class ConsoleReporter: Sendable {
             line(SourceExcerpt.printable("stage \(stage) from \(base)"), at: .debug)
         case .stepStarted(let number, let count, let stage, let text):
             let name = "[\(stage) \(number)/\(count)]"
-            state.withLock { $0.step = name }
+            step.withLock { $0 = name }
             line(SourceExcerpt.printable("\(name) \(text)"), at: .info)
         case .stepFinished(_, let seconds, let layer):
-            let name = state.withLock { $0.step }
+            let name = step.withLock { $0 }
             guard let layer else { return line("\(name) done in \(Self.time(seconds))", at: .debug) }
             line("\(name) done in \(Self.time(seconds)), layer of \(Self.size(layer.size))", at: .info)
         case .output(let bytes): output(bytes)
@@ -65,29 +60,12 @@ final class ConsoleReporter: Sendable {
 
     private func line(_ text: String?, at level: Verbosity) {
         guard level <= verbosity else { return }
-        state.withLock { state in
-            if state.lineIsOpen { Self.write(Array("\n".utf8)) }
-            state.lineIsOpen = false
-            if let text { Self.write(Array((text + "\n").utf8)) }
-        }
+        lines.message(text, level: level)
     }
 
     private func output(_ bytes: [UInt8]) {
-        guard verbosity >= .info, let last = bytes.last else { return }
-        state.withLock { state in
-            Self.write(bytes)
-            state.lineIsOpen = last != UInt8(ascii: "\n")
-        }
-    }
-
-    /// Standard error is for people: a closed one is no reason for a build to fail.
-    private static func write(_ bytes: [UInt8]) {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
-            guard count >= 0 || errno == EINTR else { return }
-            rest = rest.dropFirst(max(0, count))
-        }
+        guard verbosity >= .info else { return }
+        lines.output(bytes)
     }
 
     /// `8.3 MB`, in powers of ten, as registries show sizes.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Builder
 import SystemPackage
 
 /// The program: reads the command line and hands over to a subcommand.
@@ -26,11 +27,16 @@ struct Imgbuild: AsyncParsableCommand {
     /// As the command line asks. A command that needs to be root in a user namespace starts the program again here, where the
     /// process still has one thread.
     static func main() async {
+        let arguments = BooleanArguments(Array(CommandLine.arguments.dropFirst()))
         // What is wrong with the command line is told below.
-        if let command = try? parseAsRoot() as? any UsesStateDirectory {
+        if let command = try? parseAsRoot(arguments.plain) as? any UsesStateDirectory {
             UserNamespaceEntry.enterIfUseful(for: command)
         }
-        await main(nil)
+        for flag in arguments.spaced {
+            ConsoleReporter(verbosity: .warn).report(
+                .warning("\(flag) is read as \(flag.replacing(" ", with: "=")): write it so"))
+        }
+        await main(arguments.plain)
     }
 }
 
