@@ -43,6 +43,8 @@ package struct BuildRequest: Sendable {
     /// Of the manifest; of several with one name the last.
     package var annotations: [(name: String, value: String)]
     package var imageFormat: ImageFormat
+    /// Whether what the build makes becomes one layer on top of the base.
+    package var squashes: Bool
     package var platform: Platform
     package var namedContexts: [String: NamedContext]
     package var times: Times
@@ -125,6 +127,7 @@ package struct BuildRequest: Sendable {
         labels = []
         annotations = []
         imageFormat = .oci
+        squashes = false
         self.platform = platform
         namedContexts = [:]
         secrets = [:]

@@ -71,9 +71,16 @@ package struct Builder: Sendable {
             ignoresImmutableTags: request.ignoresImmutableTags, report: report)
         let makeFiles = try IsolationChooser(request: request, tools: tools).choose(for: plan)
         let image = try await publishing(with: publisher) { [request] publish in
-            try await BuildLoop(
-                plan: plan, request: request, context: context, tools: tools, makeFiles: makeFiles, publish: publish
+            let squashes = request.squashes
+            let draft = try await BuildLoop(
+                plan: plan, request: request, context: context, tools: tools, makeFiles: makeFiles,
+                publish: { if !squashes { publish($0) } }
             ).run()
+            guard squashes else { return draft }
+            let squashed = try await LayerSquash(tools: tools).squash(
+                draft, on: try await makeFiles().names(of: Array(draft.layers.prefix(draft.base.layers))))
+            squashed.layers.forEach(publish)
+            return squashed
         }
         let outputs = LocalOutputs(
             request: request, blobs: tools.blobs, pool: pool, cancellation: cancellation, report: report)

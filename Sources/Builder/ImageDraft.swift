@@ -10,12 +10,15 @@ struct ImageDraft: Sendable {
     private(set) var layers: [StoredLayer]
     /// What `created` says, of the image and of every step.
     let created: String
+    /// How many layers and lines of history are the base image's.
+    let base: (layers: Int, history: Int)
 
     /// An empty image.
     init(scratchFor platform: Platform, created: Timestamp) {
         config = ImageConfig(platform: platform)
         config.config.workingDir = "/"
         layers = []
+        base = (0, 0)
         self.created = created.rfc3339
     }
 
@@ -24,6 +27,7 @@ struct ImageDraft: Sendable {
         config = base.config
         config.config.onBuild = nil
         layers = base.layers
+        self.base = (base.layers.count, base.config.history.count)
         self.created = created.rfc3339
     }
 
@@ -52,6 +56,17 @@ struct ImageDraft: Sendable {
             ImageConfig.History(
                 created: created, createdBy: text, author: config.author, comment: "imgbuild",
                 emptyLayer: empty ? true : nil))
+    }
+
+    /// The same image with one layer in place of all that are not the base's; with none if `layer` is `nil`.
+    func squashed(into layer: StoredLayer?) -> ImageDraft {
+        var draft = self
+        let steps = config.history.indices.dropFirst(base.history)
+        let last = steps.last { config.history[$0].emptyLayer != true }
+        draft.layers = layers.prefix(base.layers) + (layer.map { [$0] } ?? [])
+        draft.config.rootfs.diffIDs = draft.layers.map(\.layer.diffID)
+        for step in steps where step != last || layer == nil { draft.config.history[step].emptyLayer = true }
+        return draft
     }
 
     mutating func update(_ change: (inout ContainerConfig) -> Void) {

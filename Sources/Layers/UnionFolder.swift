@@ -36,17 +36,18 @@ final class UnionFolder: Sendable {
     /// The root: all trees, down to one whose root is opaque.
     convenience init(rootOf layers: [TreeLayer]) {
         var members: [Member] = []
-        var status: FileStatus?
+        // The root's attributes, and whose they are.
+        var top: (status: FileStatus, layer: Int)?
         for (layer, tree) in layers.enumerated() {
             switch tree {
             case .plain(let directory), .overlay(let directory):
                 members.append(Member(layer: layer, place: .directory(directory)))
-                if status == nil { status = try? directory.descriptor.status() }
+                if top == nil, let status = try? directory.descriptor.status() { top = (status, layer) }
             case .entries(let index):
                 members.append(Member(layer: layer, place: .index(index, node: LayerIndex.root)))
                 // A layer whose root is only implied leaves the root's attributes to the ones below.
-                if status == nil, index.nodes[LayerIndex.root].isDescribed {
-                    status = index.status(of: LayerIndex.root)
+                if top == nil, index.nodes[LayerIndex.root].isDescribed {
+                    top = (index.status(of: LayerIndex.root), layer)
                 }
             }
             if UnionFolder.isOpaque(members[members.count - 1], in: layers) { break }
@@ -55,7 +56,8 @@ final class UnionFolder: Sendable {
         self.init(
             layers: layers, members: members,
             node: UnionTree.Node(
-                path: [], status: status ?? LayerIndex([]).status(of: LayerIndex.root), layer: first))
+                path: [], status: top?.status ?? LayerIndex([]).status(of: LayerIndex.root), layer: top?.layer ?? first)
+        )
     }
 
     /// What a tree has under a name.

@@ -60,10 +60,13 @@ package final class UnionTree: Sendable {
         case skipBelow
     }
 
+    /// The topmost first.
+    package let layers: [TreeLayer]
     private let folders: Mutex<Folders>
 
     /// - Parameter layers: the topmost first.
     package init(layers: [TreeLayer]) {
+        self.layers = layers
         folders = Mutex(Folders(root: UnionFolder(rootOf: layers)))
     }
 

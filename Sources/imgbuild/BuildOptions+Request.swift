@@ -23,6 +23,7 @@ extension BuildOptions {
         request.labels = try labels.map { try Self.pair($0, "--label") }
         request.annotations = try annotations.map { try Self.pair($0, "--annotation") }
         request.imageFormat = imageFormat
+        request.squashes = singleSnapshot
         request.namedContexts = try namedContexts()
         request.secrets = try requestedSecrets(environment)
         request.agents = try requestedAgents(environment)

@@ -91,6 +91,9 @@ struct BuildOptions: ParsableArguments {
             "oci or docker: whose types manifest, config and layers have (default: oci).", valueName: "name"))
     var imageFormat: BuildRequest.ImageFormat = .oci
 
+    @Flag(help: "Make one layer of all that the build adds to its base.")
+    var singleSnapshot = false
+
     @Option(
         name: .customLong("build-context"),
         help: ArgumentHelp(

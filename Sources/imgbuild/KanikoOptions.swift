@@ -29,7 +29,6 @@ struct KanikoOptions: ParsableArguments {
     // MARK: Refused
 
     @Flag(help: .hidden) var materialize = false
-    @Flag(help: .hidden) var singleSnapshot = false
     @Option(help: .hidden) var ignorePath: [String] = []
     @Option(name: [.customShort("b"), .long], help: .hidden) var bucket: String?
 
@@ -39,11 +38,6 @@ struct KanikoOptions: ParsableArguments {
         if materialize {
             throw ValidationError(
                 "--materialize is not supported: an image's files never lie in the builder's own '/'\nhint: write the image with --oci-layout-path and unpack it with umoci, or with --tar-path"
-            )
-        }
-        if singleSnapshot {
-            throw ValidationError(
-                "--single-snapshot is not supported: each instruction makes its own layer\nhint: end with a stage that copies what is wanted: FROM scratch, COPY --from=build / /"
             )
         }
         if let path = ignorePath.first {

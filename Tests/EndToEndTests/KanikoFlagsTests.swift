@@ -43,7 +43,6 @@ struct KanikoFlagsTests {
         "whose result would be missing are refused",
         arguments: [
             (["--no-push=maybe"], "--no-push"), (["--snapshot-mode=none"], "--snapshot-mode"),
-            (["--single-snapshot=true"], "--single-snapshot is not supported"),
             (["--ignore-path", "/x"], "hint: use RUN --mount=type=tmpfs,target=/x"),
             (["--materialize"], "--materialize is not supported"),
             (["--bucket=b"], "--bucket b is not supported"),
@@ -104,6 +103,47 @@ struct KanikoFlagsTests {
         #expect(docker["config"]["mediaType"].string == "application/vnd.docker.container.image.v1+json")
         #expect(docker["layers"][0]["mediaType"].string == "application/vnd.docker.image.rootfs.diff.tar.gzip")
         #expect(docker["layers"][0]["digest"].string == oci["layers"][0]["digest"].string)
+    }
+
+    @Test(
+        "--single-snapshot: one layer with the files of many, and nothing of what was deleted",
+        arguments: RunIsolation.possible)
+    func singleSnapshot(_ isolation: RunIsolation) throws {
+        let site = try BuildSite(
+            """
+            FROM busybox
+            COPY file secret /work/
+            RUN ln /work/file /work/linked && mkdir /work/empty /work/gone && echo x > /work/gone/x && rm /work/secret
+            RUN rm -rf /work/gone /home && mkdir /home && echo new > /home/new && ln -s new /home/link && chmod 700 /work/empty
+            RUN rm /bin/sleep
+            ENV A=b
+
+            """, files: ["file": "text\n", "secret": "a secret\n"])
+        func built(_ name: String, _ flags: [String]) throws -> (layout: FilePath, files: FileTree) {
+            let layout = site.folder.appending(name)
+            try site.require(
+                ["--dest=app:1", "--no-push", "--oci-layout-path", layout.string, isolation.flag] + flags)
+            return (layout, try Umoci.unpack(layout, tag: "1", into: site.folder.appending("\(name)-bundle")))
+        }
+        let many = try built("many", [])
+        let one = try built("one", ["--single-snapshot=true"])
+        func shown(_ files: FileTree) -> [String] {
+            files.entries.map { "\($0.key) \($0.value.kind) \($0.value.mode) \($0.value.uid) \($0.value.target ?? "")" }
+                .sorted()
+        }
+        #expect(shown(one.files) == shown(many.files))
+        #expect(try one.files.contents(of: "work/linked") == Array("text\n".utf8))
+        #expect(one.files.entries["work/linked"]?.inode == one.files.entries["work/file"]?.inode)
+
+        let layers = try Skopeo.manifest(of: "oci:\(one.layout):1")["layers"].array ?? []
+        #expect(try Skopeo.manifest(of: "oci:\(many.layout):1")["layers"].array?.count == layers.count + 3)
+        let digest = try #require(layers.last?["digest"].string)
+        let blob = one.layout.appending("blobs").appending(digest.replacing(":", with: "/"))
+        let names = try Program.require(["tar", "-tzf", blob.string]).text
+        #expect(!names.contains("secret") && !names.contains("gone"), "\(names)")
+        #expect(names.contains("bin/.wh.sleep"), "\(names)")
+        let history = try Skopeo.configuration(of: "oci:\(one.layout):1")["history"].array ?? []
+        #expect(history.filter { $0["empty_layer"] != .bool(true) }.count == layers.count)
     }
 
     @Test("--log-format=json: each line is an object, a RUN's output too", arguments: RunIsolation.possible.prefix(1))
