@@ -17,7 +17,7 @@ DEMO_PACKAGES := debootstrap debian-archive-keyring umoci tar git
 # Real registries, real Git, and other people's tools as judges.
 TEST_PACKAGES := docker-registry skopeo umoci busybox-static git python3 apache2-utils jq attr libcap2-bin tar \
 	python3-venv python3-yaml curl openssl gzip bzip2 xz-utils zstd util-linux procps openssh-client \
-	openssh-server git-lfs uidmap
+	openssh-server git-lfs uidmap runc
 BENCH_PACKAGES := time umoci busybox-static
 # Another builder, to compare images with.
 COMPARE_PACKAGES := buildah skopeo umoci busybox-static jq python3
