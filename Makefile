@@ -7,6 +7,11 @@ SWIFT ?= swift
 FUZZ_SECONDS ?= 60
 # Seed of the random numbers; of the moment if it is empty.
 FUZZ_SEED ?=
+# Of make bench: names (all; see Tests/Benchmarks/bench.py --help), small or full, builds of each.
+WORKLOADS ?=
+SIZE ?= small
+ROUNDS ?= 3
+BENCH_FLAGS ?=
 RELEASE := .build/release/imgbuild
 
 # The compiler needs the C headers; git and certificates fetch the Swift packages and serve Git contexts.
@@ -18,7 +23,8 @@ DEMO_PACKAGES := debootstrap debian-archive-keyring umoci tar git
 TEST_PACKAGES := docker-registry skopeo umoci busybox-static git python3 apache2-utils jq attr libcap2-bin tar \
 	python3-venv python3-yaml curl openssl gzip bzip2 xz-utils zstd util-linux procps openssh-client \
 	openssh-server git-lfs uidmap runc
-BENCH_PACKAGES := time umoci busybox-static
+# The other builder, a registry to push to, and the programs that parts of a build are compared with.
+BENCH_PACKAGES := buildah docker-registry skopeo umoci busybox-static python3 pigz isal tar
 # Another builder, to compare images with.
 COMPARE_PACKAGES := buildah skopeo umoci busybox-static jq python3
 
@@ -61,11 +67,9 @@ fuzz: swift packages ## give mutated Dockerfiles to the front end for FUZZ_SECON
 	$(SWIFT) build --build-tests
 	@SWIFT=$(SWIFT) scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_SEED)
 
-bench: release ## measure builds of the demo's image, reading a large Dockerfile, root file systems beside tar and umoci
+bench: release ## measure builds beside Debian's buildah, and parts of builds (as root): WORKLOADS, SIZE, ROUNDS
 	@scripts/install-packages.sh $(DEMO_PACKAGES) $(BENCH_PACKAGES)
-	@scripts/bench-dockerfile.sh
-	@scripts/bench.sh
-	@scripts/bench-rootfs.sh
+	@Tests/Benchmarks/bench.py --size $(SIZE) --rounds $(ROUNDS) $(BENCH_FLAGS) $(WORKLOADS)
 
 compare: build ## build every image of testimages with Debian's buildah, too, and compare config and files (as root)
 	@scripts/install-packages.sh $(COMPARE_PACKAGES)

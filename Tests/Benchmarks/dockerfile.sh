@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# bench-dockerfile.sh [RUNS]: how long the release build takes to read a Dockerfile of 10,000 lines: parsing, the graph of its
+# dockerfile.sh [RUNS]: how long the release build takes to read a Dockerfile of 10,000 lines: parsing, the graph of its
 # stages, expansion of every word; and the same with the build checks. Processor time, the median of RUNS (21), the
 # program's start beside it.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 runs=${1:-21}
 goal=50 # ms

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# bench-rootfs.sh [RUNS]: what root file systems cost, as ratios of one run on this machine (medians of RUNS, 3).
+# rootfs.sh [RUNS]: what root file systems cost, as ratios of one run on this machine (medians of RUNS, 3).
 #
 #   unpack     a layer of 600 MB and more, verified: against umoci raw unpack and tar -xzf
 #   run        a RUN that touches one file on that base: what it costs more than the same build with a RUN less
 #
 # Needs root that may mount. Files go below $TMPDIR, which should be the same kind of file system as a state folder.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 runs=${1:-3}
 imgbuild=$PWD/.build/release/imgbuild
