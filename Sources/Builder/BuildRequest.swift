@@ -73,6 +73,8 @@ package struct BuildRequest: Sendable {
     package var isolation: IsolationChoice?
     package var userNamespace: UserNamespaceUse = .none
     package var registry: RegistrySettings
+    /// Of the layers that the build makes.
+    package var compression: CompressionPipeline.Format
     /// Compression threads; never changes the bytes.
     package var threads: Int
     /// `PATH`, `HOME`, proxies and the like for the programs that the builder itself runs (git). Never seen by a RUN.
@@ -139,6 +141,7 @@ package struct BuildRequest: Sendable {
         ignoresImmutableTags = false
         self.stateDirectory = stateDirectory
         self.registry = registry
+        compression = .gzip
         threads = 2
         toolEnvironment = []
     }

@@ -132,7 +132,9 @@ package struct Builder: Sendable {
             scratch: scratch, store: store,
             trees: TreeStore(state, scratch: scratch, store: store, cancellation: cancellation, report: report),
             usesUserAttributes: state.attributes == .user,
-            maker: LayerMaker(store: store, threads: request.threads, latest: time.latest, cancellation: cancellation),
+            maker: LayerMaker(
+                store: store, compression: request.compression, threads: request.threads, latest: time.latest,
+                cancellation: cancellation),
             blobs: BlobFetcher(store: store, registries: registries, pool: pool, report: report),
             remotes: RemoteSources(
                 request, files: registries.files, secrets: secrets, scratch: scratch, pool: pool,

@@ -5,6 +5,7 @@ import SystemIO
 /// Makes a layer's blob in the store: one pass from files to a verified, named blob.
 struct LayerMaker: Sendable {
     let store: BlobStore
+    let compression: CompressionPipeline.Format
     let threads: Int
     /// Later times in the layer are set back to this.
     let latest: Timestamp?
@@ -18,7 +19,7 @@ struct LayerMaker: Sendable {
         let name = file.name
         do {
             var writer = try LayerWriter(
-                to: try file.descriptor.duplicate(), compression: .gzip, threads: threads, latest: latest,
+                to: try file.descriptor.duplicate(), compression: compression, threads: threads, latest: latest,
                 cancellation: cancellation)
             try write(&writer)
             let layer = try writer.finish()

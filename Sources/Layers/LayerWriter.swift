@@ -78,6 +78,7 @@ package struct LayerWriter: ~Copyable {
             switch compression {
             case .none: .ociLayer
             case .gzip: .ociLayerGzip
+            case .zstd: .ociLayerZstd
             }
         return Layer(
             descriptor: Descriptor(

@@ -1,18 +1,22 @@
-// gzip: RFC 1952; deflate: RFC 1951
+// gzip: RFC 1952; deflate: RFC 1951; zstd: RFC 8878
 
 import SystemPackage
 
 /// Bytes in, a hashed and optionally compressed file out, in one pass on several threads.
 ///
-/// The output is one gzip member made of fixed blocks, each with the 32 KiB before it as dictionary, so its bytes depend on
-/// the input only: never on the number of threads or on how the bytes arrived. Memory is fixed by the number of threads (about
+/// The output is made of fixed blocks: one gzip member, each block with the 32 KiB before it as dictionary, or one frame of zstd for
+/// each block. So its bytes depend on the input only: never on the number of threads or on how the bytes arrived. Memory is fixed by the number of threads (about
 /// 2 MiB for each of `2 * threads + 2` blocks). A pipeline that is dropped without `finish` ends its threads first.
 package struct CompressionPipeline: ~Copyable {
-    package enum Format: Sendable {
+    package enum Format: Sendable, Hashable {
         /// The bytes as they are.
         case none
-        /// ISA-L at level 2.
-        case gzip
+        /// Without a level by ISA-L, which is fast; with one, 1 to 9, by zlib.
+        case gzip(level: Int?)
+        /// By libzstd, at level 1 to 19.
+        case zstd(level: Int)
+
+        package static let gzip = Format.gzip(level: nil)
     }
 
     /// SHA-256 (32 bytes) and size in bytes of what went in and of what came out.
@@ -38,7 +42,7 @@ package struct CompressionPipeline: ~Copyable {
     ) {
         self.format = format
         let useful = format == .none ? min(threads, 1) : threads
-        ring = CompressionRing(compresses: format == .gzip, threads: max(0, useful), sink: sink)
+        ring = CompressionRing(format, threads: max(0, useful), sink: sink)
     }
 
     /// A pipeline that writes to `file`, which stays open.
@@ -86,15 +90,8 @@ package struct CompressionPipeline: ~Copyable {
     package consuming func finish() throws(SystemError) -> Summary {
         if ring.current.count > 0 { try submit() }
         try ring.drain()
-        if format == .gzip {
-            var trailer = GzipBlockEncoder.lastBlock
-            for word in [crc, UInt32(truncatingIfNeeded: inputSize)] {
-                for shift in stride(from: UInt32(0), to: 32, by: 8) {
-                    trailer.append(UInt8(truncatingIfNeeded: word >> shift))
-                }
-            }
-            try ring.writeLast(trailer)
-        }
+        let trailer = format.trailer(crc: crc, size: inputSize)
+        if !trailer.isEmpty { try ring.writeLast(trailer) }
         let output = ring.takeOutput()
         let hash = inputHash.take()?.finish() ?? []
         return Summary(
@@ -105,7 +102,7 @@ package struct CompressionPipeline: ~Copyable {
     private mutating func submit() throws(SystemError) {
         let input = ring.current.input
         inputHash?.update(input)
-        if format == .gzip { crc = GzipBlockEncoder.crc32(crc, input) }
+        if case .gzip = format { crc = GzipBlockEncoder.crc32(crc, input) }
         inputSize += Int64(input.count)
         try ring.submit()
     }

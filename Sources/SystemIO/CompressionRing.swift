@@ -13,7 +13,7 @@ final class CompressionRing: @unchecked Sendable {
 
     private let monitor = Monitor()
     private let slots: [Slot]
-    private let compresses: Bool
+    private let format: CompressionPipeline.Format
     private let sink: Sink
 
     // Guarded by the monitor.
@@ -31,18 +31,19 @@ final class CompressionRing: @unchecked Sendable {
 
     private let hasThreads: Bool
     /// Of the producer, when there are no workers.
-    private var ownEncoder: GzipBlockEncoder?
+    private var ownEncoder: BlockEncoder?
 
     /// - Parameter threads: 0 compresses and writes on the producer's thread.
-    init(compresses: Bool, threads: Int, sink: @escaping Sink) {
-        self.compresses = compresses
+    init(_ format: CompressionPipeline.Format, threads: Int, sink: @escaping Sink) {
+        self.format = format
         self.sink = sink
-        outputHash = compresses ? SHA256() : nil
+        outputHash = format.compresses ? SHA256() : nil
+        let outputLimit = format.outputLimit(for: CompressionRing.blockSize)
         // A block being filled, one in each worker, one ahead of each, and a complete one that waits for its turn.
-        slots = (0..<(threads == 0 ? 2 : 2 * threads + 2)).map { _ in Slot(compresses: compresses) }
+        slots = (0..<(threads == 0 ? 2 : 2 * threads + 2)).map { _ in Slot(outputLimit: outputLimit) }
         workers = threads
         hasThreads = threads > 0
-        if threads == 0, compresses { ownEncoder = GzipBlockEncoder() }
+        if threads == 0 { ownEncoder = BlockEncoder(format) }
         for _ in 0..<threads {
             BlockingPool.detach { [self] in work() }
         }
@@ -100,7 +101,7 @@ final class CompressionRing: @unchecked Sendable {
     }
 
     private func writeHeader() throws(SystemError) {
-        if compresses, outputSize == 0 { try write(GzipBlockEncoder.header) }
+        if outputSize == 0, !format.header.isEmpty { try write(format.header) }
     }
 
     private func write(_ bytes: [UInt8]) throws(SystemError) {
@@ -127,7 +128,7 @@ final class CompressionRing: @unchecked Sendable {
     // MARK: The workers' side
 
     private func work() {
-        var encoder: GzipBlockEncoder? = compresses ? GzipBlockEncoder() : nil
+        var encoder = BlockEncoder(format)
         monitor.lock()
         while true {
             while !isStopping, taken == filled { monitor.wait() }
@@ -163,14 +164,14 @@ final class CompressionRing: @unchecked Sendable {
         isWriting = false
     }
 
-    private func encode(_ slot: Slot, _ encoder: inout GzipBlockEncoder?) {
-        guard compresses else { return }
+    private func encode(_ slot: Slot, _ encoder: inout BlockEncoder?) {
+        guard format.compresses else { return }
         slot.outputCount = encoder?.encode(slot.input, after: slot.dictionary, into: slot.output) ?? 0
     }
 
     private func write(_ slot: Slot) throws(SystemError) {
         try writeHeader()
-        try write(compresses ? UnsafeRawBufferPointer(rebasing: slot.output[..<slot.outputCount]) : slot.input)
+        try write(format.compresses ? UnsafeRawBufferPointer(rebasing: slot.output[..<slot.outputCount]) : slot.input)
     }
 
     private func write(_ bytes: UnsafeRawBufferPointer) throws(SystemError) {
@@ -191,10 +192,9 @@ final class CompressionRing: @unchecked Sendable {
         fileprivate var outputCount = 0
         fileprivate var isReady = false
 
-        fileprivate init(compresses: Bool) {
+        fileprivate init(outputLimit: Int) {
             memory = .allocate(byteCount: GzipBlockEncoder.window + CompressionRing.blockSize, alignment: 64)
-            let limit = compresses ? GzipBlockEncoder.outputLimit(for: CompressionRing.blockSize) : 0
-            output = .allocate(byteCount: limit, alignment: 64)
+            output = .allocate(byteCount: outputLimit, alignment: 64)
         }
 
         deinit {

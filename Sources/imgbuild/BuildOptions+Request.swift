@@ -38,6 +38,7 @@ extension BuildOptions {
         request.checksPushPermission = !skipsPermissionCheck
         request.ignoresImmutableTags = ignoresImmutableTags
         request.isolation = isolation
+        request.compression = try compressionFormat()
         request.threads = try threadCount()
         request.toolEnvironment = Self.toolEnvironment(environment)
         try checkOutputs(request)
@@ -159,6 +160,24 @@ extension BuildOptions {
             return try seconds(epoch, "SOURCE_DATE_EPOCH")
         }
         return .reproducible
+    }
+
+    private func compressionFormat() throws -> CompressionPipeline.Format {
+        // Kaniko writes its default as -1.
+        let level = compressionLevel == -1 ? nil : compressionLevel
+        let levels = compression == .gzip ? 1...9 : 1...19
+        if let level, !levels.contains(level) {
+            throw ValidationError(
+                "--compression-level is \(level): expected \(levels.lowerBound) to \(levels.upperBound) for \(compression)"
+            )
+        }
+        guard compression == .zstd else { return .gzip(level: level) }
+        guard imageFormat == .oci else {
+            throw ValidationError(
+                "--compression zstd: Docker's image format has no type for it: leave --image-format out, or use gzip")
+        }
+        // libzstd's own default.
+        return .zstd(level: level ?? 3)
     }
 
     private func threadCount() throws -> Int {

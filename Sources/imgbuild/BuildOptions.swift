@@ -138,6 +138,15 @@ struct BuildOptions: ParsableArguments {
     @Flag(help: "No time in the image is later than 1970, as with --timestamp 0.")
     var reproducible = false
 
+    @Option(help: ArgumentHelp("How the layers that are made are compressed: gzip or zstd.", valueName: "name"))
+    var compression: LayerCompression = .gzip
+
+    @Option(
+        help: ArgumentHelp(
+            "1 (fast) to 9 (small) for gzip, 1 to 19 for zstd (default: for gzip a compressor that is faster than any of these, for zstd 3).",
+            valueName: "number"))
+    var compressionLevel: Int?
+
     @Option(
         help: ArgumentHelp(
             "Threads that compress (default: one per core). The image does not depend on it.", valueName: "number"))

@@ -66,14 +66,48 @@ import Testing
         }
     }
 
+    @Test(
+        "with a level: gzip and zstd read back what was written, whatever the threads",
+        arguments: [CompressionPipeline.Format.gzip(level: 1), .gzip(level: 9), .zstd(level: 1), .zstd(level: 19)])
+    func levels(format: CompressionPipeline.Format) throws {
+        let scratch = try ScratchFolder()
+        for size in [0, 1, Self.mebibyte, 3 * Self.mebibyte + 12345] {
+            let input = Self.sample(size)
+            try scratch.write("input", input)
+            var first: CompressionPipeline.Summary?
+            for (threads, piece) in [(0, 1_000_000), (3, 77_777)] {
+                let summary = try compress(input, format, threads: threads, piece: piece, to: "out", in: scratch)
+                let program = if case .zstd = format { "zstd" } else { "gzip" }
+                try scratch.run("\(program) -q -dc < out | cmp - input")
+                #expect(summary.outputHash == SHA256.hash(try scratch.read("out")))
+                #expect(first == nil || first == summary, "\(size) bytes, \(threads) threads")
+                first = summary
+            }
+        }
+    }
+
+    @Test(
+        "a higher level is smaller",
+        arguments: [[CompressionPipeline.Format.gzip, .gzip(level: 9)], [.zstd(level: 1), .zstd(level: 19)]])
+    func smaller(formats: [CompressionPipeline.Format]) throws {
+        let scratch = try ScratchFolder()
+        let input = Self.sample(2 * Self.mebibyte)
+        let sizes = try formats.map {
+            try compress(input, $0, threads: 1, piece: 1 << 20, to: "out", in: scratch).outputSize
+        }
+        #expect(sizes[1] < sizes[0])
+    }
+
     @Test("data that does not shrink grows by less than one part in a thousand")
     func incompressible() throws {
         let scratch = try ScratchFolder()
         try scratch.run("\(noise); noise 3333333 > input")
         let input = try scratch.read("input")
-        let summary = try compress(input, threads: 2, piece: 1 << 20, to: "out.gz", in: scratch)
-        try scratch.run("zcat out.gz | cmp - input")
-        #expect(summary.outputSize < 3_333_333 + 3333)
+        for format in [CompressionPipeline.Format.gzip, .gzip(level: 6), .zstd(level: 3)] {
+            let summary = try compress(input, format, threads: 2, piece: 1 << 20, to: "out", in: scratch)
+            try scratch.run("(zcat out 2>/dev/null || zstd -dc < out) | cmp - input")
+            #expect(summary.outputSize < 3_333_333 + 3333, "\(format)")
+        }
     }
 
     @Test("without compression the output is the input", arguments: [0, 1, 3])
