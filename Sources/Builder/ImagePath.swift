@@ -10,6 +10,11 @@ struct ImagePath: Hashable, Sendable {
         self.bytes = bytes
     }
 
+    /// In one piece: an array hashes its bytes one by one.
+    func hash(into hasher: inout Hasher) {
+        bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+    }
+
     /// Cleans a path as if it stood below the root: `..` stops there.
     init(cleaning path: some Collection<UInt8>, below base: ImagePath = .root) {
         var clean = path.first == UInt8(ascii: "/") ? [] : base.bytes

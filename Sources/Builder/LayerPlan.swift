@@ -38,7 +38,7 @@ struct LayerPlan {
     }
 
     private let below: UnionTree
-    private(set) var planned: [ImagePath: Planned] = [:]
+    private(set) var planned = PlannedEntries()
     /// What is planned right in each folder.
     private var members: [ImagePath: Set<ImagePath>] = [:]
     /// Folders that exist only in the plan: nothing below them can exist either.
@@ -140,7 +140,7 @@ struct LayerPlan {
     }
 
     private mutating func plan(_ item: Planned, at path: ImagePath) {
-        guard planned.updateValue(item, forKey: path) == nil, !path.isRoot else { return }
+        guard planned.set(item, at: path), !path.isRoot else { return }
         members[path.parent, default: []].insert(path)
     }
 
@@ -169,7 +169,7 @@ struct LayerPlan {
             var gone: [ImagePath] = []
             forEachPlanned(below: path) { gone.append($0) }
             for below in gone {
-                planned[below] = nil
+                planned.remove(below)
                 fresh.remove(below)
                 opaque.remove(below)
                 members[below] = nil
@@ -215,22 +215,27 @@ struct LayerPlan {
 
     /// The plan in the order in which layers hold it, further names of one file turned into hard links to its first.
     func ordered() -> [Planned] {
+        var items: [Planned] = []
+        forEachInOrder { items.append($0) }
+        return items
+    }
+
+    private func forEachInOrder(_ body: (Planned) throws -> Void) rethrows {
         let markers = opaque.map {
             Planned(entry: LayerEntry(path: $0.bytes, kind: .opaqueMarker), content: .none)
         }
-        var items = planned.values + markers
-        items.sort { $0.entry.precedes($1.entry) }
         var first: [LinkKey: [UInt8]] = [:]
-        for index in items.indices {
-            guard let link = items[index].link else { continue }
+        try planned.forEachInLayerOrder(with: markers) { item in
+            guard let link = item.link else { return try body(item) }
+            var item = item
             if let target = first[link] {
-                items[index].entry.kind = .hardLink(target: target)
-                items[index].content = .none
+                item.entry.kind = .hardLink(target: target)
+                item.content = .none
             } else {
-                first[link] = items[index].entry.path
+                first[link] = item.entry.path
             }
+            try body(item)
         }
-        return items
     }
 
     /// Whether the plan changes anything: folders that exist already, named as they are, do not.
@@ -250,15 +255,16 @@ struct LayerPlan {
     ///
     /// - Returns: what was written, for a view of the layer that does not unpack it.
     func write(to writer: inout LayerWriter) throws -> [LayerEntry] {
-        let items = ordered()
-        for item in items {
+        var written: [LayerEntry] = []
+        try forEachInOrder { item in
             switch item.content {
             case .none: try writer.add(item.entry)
             case .bytes(let bytes): try writer.add(item.entry, bytes: bytes)
             case .file(let tree, let node): try writer.add(item.entry, content: try tree.open(node))
             case .stretch(let spool, let offset): try writer.add(item.entry, content: spool.file, at: offset)
             }
+            written.append(item.entry)
         }
-        return items.map(\.entry)
+        return written
     }
 }

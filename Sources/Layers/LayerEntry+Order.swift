@@ -26,11 +26,19 @@ extension LayerEntry {
     /// before the folder's next sibling. In each folder the opaque marker comes first, then deletions, then the rest.
     package func precedes(_ other: LayerEntry) -> Bool {
         // Whole components that both have in front decide nothing.
-        var start = 0
-        for index in 0..<min(path.count, other.path.count) {
-            guard path[index] == other.path[index] else { break }
-            if path[index] == LayerEntry.slash { start = index + 1 }
+        let same = path.withUnsafeBufferPointer { mine in
+            other.path.withUnsafeBufferPointer { theirs in LayerEntry.sameLength(mine, theirs) }
         }
+        if !isMarker, !other.isMarker {
+            // Files alone: a name that ends comes before one that goes on, and one that goes on below it before its siblings.
+            guard same < other.path.count else { return false }
+            guard same < path.count else { return true }
+            guard path[same] != LayerEntry.slash, other.path[same] != LayerEntry.slash else {
+                return path[same] == LayerEntry.slash
+            }
+            return path[same] < other.path[same]
+        }
+        let start = path[..<same].lastIndex(of: LayerEntry.slash).map { $0 + 1 } ?? 0
         var rest = path[start...]
         var otherRest = other.path[start...]
         while true {
@@ -45,6 +53,22 @@ extension LayerEntry {
             }
             rest = rest[component.endIndex...].dropFirst()
             otherRest = otherRest[otherComponent.endIndex...].dropFirst()
+        }
+    }
+
+    /// How many bytes both have in front.
+    private static func sameLength(_ a: UnsafeBufferPointer<UInt8>, _ b: UnsafeBufferPointer<UInt8>) -> Int {
+        let limit = min(a.count, b.count)
+        var index = 0
+        while index < limit, a[index] == b[index] { index += 1 }
+        return index
+    }
+
+    /// Whether it deletes, and so does not stand where its name says.
+    private var isMarker: Bool {
+        switch kind {
+        case .whiteout, .opaqueMarker: true
+        default: false
         }
     }
 
@@ -79,14 +103,30 @@ extension LayerEntry {
     }
 
     private static func flaw(ofPath path: [UInt8]) -> String? {
-        guard !path.contains(0) else { return "its name has a NUL byte" }
-        for component in path.split(separator: slash, omittingEmptySubsequences: false) {
-            guard !component.isEmpty, !component.elementsEqual(".".utf8), !component.elementsEqual("..".utf8) else {
-                return "its name is not a plain relative path"
+        path.withUnsafeBufferPointer { bytes in
+            var start = 0
+            for index in 0...bytes.count {
+                if index < bytes.count {
+                    guard bytes[index] != 0 else { return "its name has a NUL byte" }
+                    guard bytes[index] == slash else { continue }
+                }
+                let component = UnsafeBufferPointer(rebasing: bytes[start..<index])
+                if let flaw = flaw(ofComponent: component) { return flaw }
+                start = index + 1
             }
-            guard !component.starts(with: whiteoutPrefix) else {
-                return "a name that begins with '.wh.' cannot be put in an image: layers keep such names for deletions"
-            }
+            return nil
+        }
+    }
+
+    private static func flaw(ofComponent component: UnsafeBufferPointer<UInt8>) -> String? {
+        guard let first = component.first else { return "its name is not a plain relative path" }
+        // Most names begin with something else, and are looked at no further.
+        guard first == UInt8(ascii: ".") else { return nil }
+        guard !component.elementsEqual(".".utf8), !component.elementsEqual("..".utf8) else {
+            return "its name is not a plain relative path"
+        }
+        guard !component.starts(with: whiteoutPrefix) else {
+            return "a name that begins with '.wh.' cannot be put in an image: layers keep such names for deletions"
         }
         return nil
     }
