@@ -24,7 +24,7 @@ TEST_PACKAGES := docker-registry skopeo umoci busybox-static git python3 apache2
 	python3-venv python3-yaml curl openssl gzip bzip2 xz-utils zstd util-linux procps openssh-client \
 	openssh-server git-lfs uidmap runc
 # The other builder, a registry to push to, and the programs that parts of a build are compared with.
-BENCH_PACKAGES := buildah docker-registry skopeo umoci busybox-static python3 pigz isal tar
+BENCH_PACKAGES := buildah docker-registry skopeo umoci busybox-static python3 pigz isal tar runc
 # Another builder, to compare images with.
 COMPARE_PACKAGES := buildah skopeo umoci busybox-static jq python3
 
@@ -70,6 +70,7 @@ fuzz: swift packages ## give mutated Dockerfiles to the front end for FUZZ_SECON
 bench: release ## measure builds beside Debian's buildah, and parts of builds (as root): WORKLOADS, SIZE, ROUNDS
 	@scripts/install-packages.sh $(DEMO_PACKAGES) $(BENCH_PACKAGES)
 	@Tests/Benchmarks/bench.py --size $(SIZE) --rounds $(ROUNDS) $(BENCH_FLAGS) $(WORKLOADS)
+	@scripts/bench-proc.sh
 
 compare: build ## build every image of testimages with Debian's buildah, too, and compare config and files (as root)
 	@scripts/install-packages.sh $(COMPARE_PACKAGES)

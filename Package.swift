@@ -7,7 +7,7 @@ import PackageDescription
 //   3  Builder
 //   2  Registry   Layers   Sandbox
 //   1  OCI   Dockerfile   SystemIO
-//   0  CCurl CArchive CCrypto CZlib CISAL CZstd   CSpawn
+//   0  CCurl CArchive CCrypto CZlib CISAL CZstd   CSpawn CSupervisor
 
 let strict: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
@@ -48,10 +48,11 @@ let package = Package(
         .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "CSpawn", cSettings: gnu + [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+        .target(name: "CSupervisor", cSettings: gnu + [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
 
         library("OCI", []),
         library("Dockerfile", []),
-        library("SystemIO", ["CCrypto", "CZlib", "CISAL", "CZstd", "CSpawn", systemPackage]),
+        library("SystemIO", ["CCrypto", "CZlib", "CISAL", "CZstd", "CSpawn", "CSupervisor", systemPackage]),
 
         library("Registry", ["OCI", "SystemIO", "CCurl", systemPackage]),
         library("Layers", ["OCI", "SystemIO", "CArchive", systemPackage]),

@@ -9,11 +9,11 @@ declare -A floor=(
     [Builder]=3
     [Registry]=2 [Layers]=2 [Sandbox]=2
     [OCI]=1 [Dockerfile]=1 [SystemIO]=1
-    [CCurl]=0 [CArchive]=0 [CCrypto]=0 [CZlib]=0 [CISAL]=0 [CZstd]=0 [CSpawn]=0
+    [CCurl]=0 [CArchive]=0 [CCrypto]=0 [CZlib]=0 [CISAL]=0 [CZstd]=0 [CSpawn]=0 [CSupervisor]=0
 )
 declare -A owner=(
     [CCurl]=Registry [CArchive]=Layers
-    [CCrypto]=SystemIO [CZlib]=SystemIO [CISAL]=SystemIO [CZstd]=SystemIO [CSpawn]=SystemIO
+    [CCrypto]=SystemIO [CZlib]=SystemIO [CISAL]=SystemIO [CZstd]=SystemIO [CSpawn]=SystemIO [CSupervisor]=SystemIO
 )
 
 faults=0

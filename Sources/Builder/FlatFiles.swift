@@ -114,7 +114,9 @@ final class FlatFiles: StageFiles {
             throw error
         }
         try guests.leave()
-        guard outcome.status.isSuccess else { return RunResult(status: outcome.status, layer: nil) }
+        guard outcome.status.isSuccess else {
+            return RunResult(status: outcome.status, layer: nil, setIDProgram: outcome.supervision?.setIDProgram)
+        }
         let changes = try before.changes(in: root, cancellation: tools.cancellation)
         let layer =
             changes.isEmpty ? nil : try tools.maker.make { writer in try writer.add(changes, from: root) }

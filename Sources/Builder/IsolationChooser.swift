@@ -15,6 +15,12 @@ package struct IsolationChooser {
         for instruction in plan.stages.flatMap(\.instructions) {
             try SupportCheck.check(instruction, under: isolation)
         }
+        if isolation == .chroot, plan.runs, let refusal = Sandbox.procRefusal {
+            tools.report(
+                .warning(
+                    "/proc is empty for RUN: \(refusal). Programs that need it fail there: the JVM, 'bash <(...)', /dev/stderr"
+                ))
+        }
         let tools = self.tools
         return switch isolation {
         case .overlay: { OverlayFiles(tools) }

@@ -15,7 +15,7 @@ extension StageBuilder {
         // The sandbox's own network is the builder's: "default" and "host" are the same.
         if run.network?.value == RunInstruction.Network.none { command.network = .none }
         let result = try await files.run(command, mounts: mounts.mounts, on: draft.layers)
-        guard result.status.isSuccess else { throw failure(of: instruction, result.status) }
+        guard result.status.isSuccess else { throw failure(of: instruction, result) }
         let text = historyText(arguments)
         guard let layer = result.layer else { return draft.appendHistory(text) }
         draft.append(layer, createdBy: text)
@@ -65,8 +65,11 @@ extension StageBuilder {
         return "RUN " + prefix + arguments.joined(separator: " ")
     }
 
-    private func failure(of instruction: Instruction, _ status: ProcessStatus) -> BuildError {
-        switch status {
+    private func failure(of instruction: Instruction, _ result: RunResult) -> BuildError {
+        let withoutRights = result.setIDProgram.map {
+            "it ran '\($0.printable)', and with chroot isolation set-uid and set-gid programs get no other ids: use USER instead"
+        }
+        switch result.status {
         case .exited(let code):
             let hint =
                 switch code {
@@ -76,11 +79,13 @@ extension StageBuilder {
                 default: nil as String?
                 }
             return BuildError(
-                "the command failed with exit code \(code)", at: instruction.range, hint: hint, exitCode: code)
+                "the command failed with exit code \(code)", at: instruction.range, hint: withoutRights ?? hint,
+                exitCode: code)
         case .signaled(let signal):
             return BuildError(
                 "the command was killed by signal \(signal)", at: instruction.range,
-                hint: signal == 9 ? "often because memory ran out" : nil, exitCode: status.exitCode)
+                hint: withoutRights ?? (signal == 9 ? "often because memory ran out" : nil),
+                exitCode: result.status.exitCode)
         }
     }
 }
@@ -90,9 +95,16 @@ extension BuildTools {
     func run(_ command: Command, in root: RootFileSystem) throws -> RunOutcome {
         let folder = try scratch.makeFolder("sandbox").path
         do throws(SandboxError) {
-            return try sandbox.run(command, in: root, scratch: folder, cancellation: cancellation) { _, bytes in
+            let outcome = try sandbox.run(command, in: root, scratch: folder, cancellation: cancellation) { _, bytes in
                 report(.output(Array(bytes)))
             }
+            if let seen = outcome.supervision {
+                report(
+                    .detail(
+                        "/proc: \(seen.calls) calls looked at, \(seen.answered) answered, \(seen.unreadable) unreadable"
+                    ))
+            }
+            return outcome
         } catch {
             throw BuildError("the command could not be run: \(error)", hint: error.hint)
         }

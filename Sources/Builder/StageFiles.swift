@@ -1,6 +1,7 @@
 import Layers
 import Sandbox
 import SystemIO
+import SystemPackage
 
 /// The files of one stage on disk, as far as a step needs them. One implementation for each isolation.
 ///
@@ -32,4 +33,6 @@ protocol StageFiles: AnyObject, Sendable {
 struct RunResult: Sendable {
     let status: ProcessStatus
     let layer: StoredLayer?
+    /// A program that was executed for its set-uid or set-gid bit, in an isolation that gives it nothing by it.
+    var setIDProgram: FilePath?
 }

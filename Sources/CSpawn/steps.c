@@ -4,6 +4,8 @@
 
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <string.h>
@@ -296,6 +298,49 @@ static const char *cut_capabilities(uint64_t kept) {
     return NULL;
 }
 
+static const char *give_pipes(uid_t user) {
+    for (int file = 0; file < 3; file++) {
+        struct stat status;
+        if (fstat(file, &status) < 0 || !S_ISFIFO(status.st_mode)) continue;
+        // Not a pipe of ours, and not ours to give.
+        if (fchown(file, user, (gid_t)-1) < 0 && errno != EPERM && errno != EINVAL) return "fchown";
+    }
+    return NULL;
+}
+
+static const char *filter_calls(const struct spawn_step *step) {
+    struct sock_fprog program = {.len = (unsigned short)step->flags, .filter = (struct sock_filter *)(uintptr_t)step->data};
+    // WAIT_KILLABLE_RECV (Linux 5.19): a signal does not make a call start over that is being answered.
+    unsigned int flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    int listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+    if (listener < 0 && errno == EINVAL) {
+        flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+    }
+    if (listener < 0) return "seccomp";
+    char byte = 0;
+    struct iovec part = {.iov_base = &byte, .iov_len = 1};
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))}};
+    memcpy(CMSG_DATA(&control.header), &listener, sizeof listener);
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+    const char *call = sendmsg(step->descriptor, &message, MSG_NOSIGNAL) < 0 ? "sendmsg" : NULL;
+    int error = errno;
+    close(listener);
+    errno = error;
+    return call;
+}
+
+static const char *try_open(const char *path) {
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return "open";
+    close(file);
+    return NULL;
+}
+
 const char *spawn_step(const struct spawn_step *step, struct spawn_state *state) {
     switch ((enum spawn_step_kind)step->kind) {
     case SPAWN_MOUNTS_PRIVATE: return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? "mount" : NULL;
@@ -334,12 +379,16 @@ const char *spawn_step(const struct spawn_step *step, struct spawn_state *state)
     case SPAWN_HOST_NAME: return sethostname(step->source, strlen(step->source)) < 0 ? "sethostname" : NULL;
     case SPAWN_LOOPBACK_UP: return loopback_up();
     case SPAWN_UMASK: umask(step->mode); return NULL;
+    case SPAWN_GIVE_PIPES: return give_pipes(step->mode);
     case SPAWN_BOUNDING_SET: return cut_bounding_set(step->flags);
     case SPAWN_GROUPS: return syscall(SYS_setgroups, (size_t)step->id_count, step->ids) < 0 ? "setgroups" : NULL;
     case SPAWN_GROUP: return syscall(SYS_setresgid, step->mode, step->mode, step->mode) < 0 ? "setresgid" : NULL;
     case SPAWN_USER: return syscall(SYS_setresuid, step->mode, step->mode, step->mode) < 0 ? "setresuid" : NULL;
     case SPAWN_CAPABILITIES: return cut_capabilities(step->flags);
     case SPAWN_NO_NEW_PRIVILEGES: return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? "PR_SET_NO_NEW_PRIVS" : NULL;
+    case SPAWN_FILTER_CALLS: return filter_calls(step);
+    case SPAWN_OPEN_TO_OTHERS: return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 ? "PR_SET_DUMPABLE" : NULL;
+    case SPAWN_TRY_OPEN: return try_open(step->target);
     }
     errno = EINVAL;
     return "step";

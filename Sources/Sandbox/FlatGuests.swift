@@ -2,7 +2,8 @@ import Glibc
 import SystemIO
 import SystemPackage
 
-/// What is lent to a flat tree for one run, since nothing can be mounted on it: device nodes, and the files of name resolution.
+/// What is lent to a flat tree for one run, since nothing can be mounted on it: device nodes, the files of name resolution, and the
+/// names of `/proc`.
 ///
 /// The image's own files of those names are moved into the scratch folder and put back by `leave()`.
 struct FlatGuests {
@@ -12,17 +13,28 @@ struct FlatGuests {
     private let files: [FilePath]
     private let folders: [FilePath]
     private let saved: [FilePath]
+    /// Whether the image has something at `/proc`, which waits meanwhile.
+    private let savedProc: Bool
+    /// What the command sees as `/proc`, where a supervisor answers for it.
+    let skeleton: Directory?
+    /// Whether the supervisor has to answer for device nodes, too: here they cannot be made, or not be used.
+    let lacksDevices: Bool
     /// Names whose change time, or whose folder's, is no longer what it was.
     let touched: [FilePath]
 
-    /// - Parameter scratch: on the same file system as `root`.
-    init(placing hostFiles: HostFiles, in root: Directory, scratch: Directory) throws(SystemError) {
+    /// - Parameters:
+    ///   - scratch: on the same file system as `root`.
+    ///   - isSupervised: whether a `ProcSupervisor` will be at work.
+    init(
+        placing hostFiles: HostFiles, in root: Directory, scratch: Directory, isSupervised: Bool
+    ) throws(SystemError) {
         self.root = root
         self.scratch = scratch
         var devices: [FilePath] = []
         var files: [FilePath] = []
         var folders: [FilePath] = []
         var saved: [FilePath] = []
+        var lacksDevices = false
         for folder in ["etc", "dev"] as [FilePath] {
             if try root.statusIfPresent(of: folder) == nil {
                 try FlatGuests.makeFolder(folder, in: root)
@@ -39,15 +51,25 @@ struct FlatGuests {
                 // Small numbers are encoded as they were when a device number had 16 bits.
                 mknodat(dev.descriptor.raw, $0, S_IFCHR | 0o666, dev_t(major << 8 | minor))
             }
-            if made != 0 {
-                // Without the right to make nodes the tree is as the image has it.
-                guard errno == EPERM else { throw .last("mknodat", name) }
+            guard made == 0 || errno == EPERM else { throw .last("mknodat", name) }
+            if made == 0 && FlatGuests.canOpen(name, in: dev) {
+                guard name.withCString({ fchmodat(dev.descriptor.raw, $0, 0o666, 0) }) == 0 else {
+                    throw .last("fchmodat", name)
+                }
+                devices.append(name)
                 continue
             }
-            guard name.withCString({ fchmodat(dev.descriptor.raw, $0, 0o666, 0) }) == 0 else {
-                throw .last("fchmodat", name)
-            }
+            // Without the right to make nodes, or on a file system without devices (mount option nodev).
+            if made == 0 { try dev.remove(name) }
+            guard isSupervised else { continue }
+            lacksDevices = true
+            let file = try dev.open(name, O_CREAT | O_EXCL | O_WRONLY, mode: 0o666, .noSymlinks)
+            guard fchmod(file.raw, 0o666) == 0 else { throw .last("fchmod", name) }
             devices.append(name)
+        }
+        if try dev.statusIfPresent(of: "shm") == nil {
+            try FlatGuests.makeFolder("shm", in: dev, mode: 0o1777)
+            devices.append("shm")
         }
         for (name, target) in SandboxPlan.deviceLinks where try dev.statusIfPresent(of: name) == nil {
             try dev.makeSymlink(name, to: target)
@@ -63,6 +85,21 @@ struct FlatGuests {
             files.append(name)
         }
         try hostFiles.write(into: etc)
+        var savedProc = false
+        if isSupervised {
+            if try root.statusIfPresent(of: "proc") != nil {
+                try root.rename("proc", to: "proc", in: scratch)
+                savedProc = true
+            }
+            try FlatGuests.makeFolder("proc", in: root)
+            let skeleton = try root.openDirectory("proc", .noSymlinks)
+            try ProcSkeleton.fill(skeleton)
+            self.skeleton = skeleton
+        } else {
+            skeleton = nil
+        }
+        self.savedProc = savedProc
+        self.lacksDevices = lacksDevices
         self.devices = devices
         self.files = files
         self.folders = folders
@@ -74,6 +111,10 @@ struct FlatGuests {
 
     /// Takes everything back; a name that the command has removed or replaced is the image's again all the same.
     func leave() throws(SystemError) {
+        if skeleton != nil {
+            try root.removeTree("proc")
+            if savedProc { try scratch.rename("proc", to: "proc", in: root) }
+        }
         if let dev = try folder("dev") {
             for name in devices { try dev.removeTree(name) }
         }
@@ -100,9 +141,21 @@ struct FlatGuests {
         }
     }
 
-    private static func makeFolder(_ name: FilePath, in root: Directory) throws(SystemError) {
-        try root.makeDirectory(name, mode: 0o755)
+    /// Whether a node works: its file system may be mounted without devices.
+    private static func canOpen(_ name: FilePath, in dev: Directory) -> Bool {
+        do throws(SystemError) {
+            _ = try dev.open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY, .noSymlinks)
+            return true
+        } catch {
+            // A terminal that this process does not have.
+            return error.errno == .noSuchAddressOrDevice
+        }
+    }
+
+    /// Makes a folder with exactly that mode, whatever the umask is.
+    static func makeFolder(_ name: FilePath, in root: Directory, mode: UInt32 = 0o755) throws(SystemError) {
+        try root.makeDirectory(name, mode: mode)
         let folder = try root.openDirectory(name, .noSymlinks)
-        guard fchmod(folder.descriptor.raw, 0o755) == 0 else { throw .last("fchmod", name) }
+        guard fchmod(folder.descriptor.raw, mode_t(mode)) == 0 else { throw .last("fchmod", name) }
     }
 }

@@ -11,7 +11,14 @@ package struct Sandbox: Sendable {
     package var hostFiles: HostFiles
 
     /// Files of a flat root that are the sandbox's own while a command runs: what it writes to them is no change.
-    package static let lentFiles = Set(SandboxPlan.placedFiles.map(\.bytes))
+    package static let lentFiles = Set((SandboxPlan.placedFiles + ["proc"]).map(\.bytes))
+
+    /// Why a command in a flat root gets no `/proc`; `nil` if it gets one. Found by trying, once.
+    package static let procRefusal: String? = ProcSupervisor.refusal(
+        command: SandboxPlan.capabilitiesInChroot, supervisor: SandboxPlan.capabilities)
+
+    /// Whether a command in a flat root gets a `/proc` where that is possible.
+    package var servesProc = true
 
     package typealias Receiver = (ChildProcess.Stream, UnsafeRawBufferPointer) -> Void
 
@@ -49,21 +56,48 @@ package struct Sandbox: Sendable {
         case .flat(let path):
             guard command.mounts.isEmpty else { throw .needsOverlay("a mount") }
             guard command.network == .host else { throw .needsOverlay("a network of its own") }
+            let tree = try files { () throws(SystemError) in try Directory(opening: path) }
             let guests = try files { () throws(SystemError) in
                 try FlatGuests(
-                    placing: hostFiles, in: try Directory(opening: path), scratch: try Directory(creating: scratch))
+                    placing: hostFiles, in: tree, scratch: try Directory(creating: scratch),
+                    isSupervised: servesProc && Sandbox.procRefusal == nil)
             }
             // Both ways out put the image's own files back.
-            let result: Result<ChildProcess.Ending, SandboxError>
+            let result: Result<RunOutcome, SandboxError>
             do throws(SandboxError) {
-                result = .success(
-                    try attend(SandboxPlan.chroot(command, root: path), command, cancellation, receive).ending)
+                result = .success(try run(command, in: tree, with: guests, cancellation, receive))
             } catch {
                 result = .failure(error)
             }
             try files { () throws(SystemError) in try guests.leave() }
-            return RunOutcome(try result.get(), createdMountPoints: [], placed: guests.touched)
+            return try result.get()
         }
+    }
+
+    private func run(
+        _ command: Command, in root: Directory, with guests: FlatGuests, _ cancellation: Cancellation,
+        _ receive: Receiver
+    ) throws(SandboxError) -> RunOutcome {
+        guard let skeleton = guests.skeleton else {
+            let plan = SandboxPlan.chroot(command, root: root.path, supervision: [])
+            let ending = try attend(plan, command, cancellation, receive).ending
+            return RunOutcome(ending, createdMountPoints: [], placed: guests.touched)
+        }
+        let supervisor = try files { () throws(SystemError) in
+            try ProcSupervisor(
+                root: root, skeleton: skeleton, servesDevices: guests.lacksDevices,
+                capabilities: SandboxPlan.capabilities)
+        }
+        let plan = SandboxPlan.chroot(command, root: root.path, supervision: supervisor.steps)
+        let result: Result<ChildProcess.Ending, SandboxError>
+        do throws(SandboxError) {
+            result = .success(try attend(plan, command, cancellation, receive).ending)
+        } catch {
+            result = .failure(error)
+        }
+        let report: ProcSupervisor.Report
+        do throws(SystemError) { report = try supervisor.finish() } catch { throw .supervisor(error) }
+        return RunOutcome(try result.get(), createdMountPoints: [], placed: guests.touched, supervision: report)
     }
 
     private func attend(
@@ -99,8 +133,14 @@ package struct RunOutcome: Sendable, Hashable {
     package let createdMountPoints: [FilePath]
     /// Chroot: names that were lent to the tree and are as before, but for their change times: a comparison must leave them out.
     package let placed: [FilePath]
+    /// Chroot: what the supervisor of `/proc` saw, where there was one.
+    package let supervision: ProcSupervisor.Report?
 
-    init(_ ending: ChildProcess.Ending, createdMountPoints: [FilePath], placed: [FilePath]) {
+    init(
+        _ ending: ChildProcess.Ending, createdMountPoints: [FilePath], placed: [FilePath],
+        supervision: ProcSupervisor.Report? = nil
+    ) {
+        self.supervision = supervision
         status = ending.status
         isCancelled = ending.interruption == .cancelled
         self.createdMountPoints = createdMountPoints

@@ -8,6 +8,8 @@ package enum SandboxError: Error, Sendable, Hashable {
     /// Making the run's folders and files ready, or clearing them away.
     case files(SystemError)
     case workingDirectory(FilePath, Errno)
+    /// The supervisor of `/proc` gave up while the command ran, whose files of `/proc` were gone from then on.
+    case supervisor(SystemError)
     case tooManyLayers(Int)
     /// The chroot isolation cannot do this.
     case needsOverlay(String)
@@ -21,6 +23,7 @@ extension SandboxError: CustomStringConvertible {
         case .workingDirectory(let path, .noSuchFileOrDirectory):
             "the working directory '\(path.printable)' does not exist"
         case .workingDirectory(let path, let errno): "the working directory '\(path.printable)': \(errno)"
+        case .supervisor(let error): "its /proc could not be kept up: \(error)"
         case .tooManyLayers(let count):
             "\(count) layers cannot be stacked (overlayfs takes at most \(RootFileSystem.layerLimit))"
         case .needsOverlay(let what): "\(what) is not possible with chroot isolation"

@@ -6,9 +6,14 @@ enum SandboxPlan {
     /// What a container of Docker may do: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
     /// net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap.
     static let capabilities = CapabilitySet(numbers: [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31])
-    /// Without setpcap: a process with fewer rights than the builder's may not look into the builder's memory and
-    /// environment, which in a chroot are in the same pid namespace.
-    static let capabilitiesInChroot = capabilities.subtracting(CapabilitySet(numbers: [8]))
+    /// One less than the builder has: a process with fewer rights may not look into the builder's memory and environment, which in a
+    /// chroot are in the same pid namespace. That one is setpcap, or what else a build hardly needs, in a pod without it:
+    /// audit_write, net_raw, setfcap, mknod, net_bind_service, kill.
+    static let capabilitiesInChroot: CapabilitySet = {
+        let own = CapabilitySet.effective
+        let spare = [8, 29, 13, 31, 27, 10, 5].map { CapabilitySet(numbers: [$0]) }.first { own.isSuperset(of: $0) }
+        return capabilities.subtracting(spare ?? [])
+    }()
 
     /// What a command sees as its host name, the same on every machine.
     static let hostName = "imgbuild"
@@ -73,8 +78,15 @@ enum SandboxPlan {
         return plan
     }
 
-    static func chroot(_ command: Command, root: FilePath) -> ProcessPlan {
+    /// - Parameter supervision: what a supervisor of `/proc` needs of the command's process.
+    static func chroot(_ command: Command, root: FilePath, supervision: [SpawnStep]) -> ProcessPlan {
         var plan = base(command, kept: capabilitiesInChroot)
+        // Without setpcap the bounding set cannot be cut. Nor need it be: with no_new_privs an exec gives nothing back.
+        if !supervision.isEmpty && !CapabilitySet.effective.isSuperset(of: CapabilitySet(numbers: [8])) {
+            plan.commandSteps.removeAll { $0 == .dropBoundingSet(keeping: capabilitiesInChroot) }
+        }
+        // Last: a step that comes after the filter would be stopped itself.
+        plan.commandSteps += supervision
         // In the command's process: its supervisor needs the builder's /proc to find what is left behind.
         plan.commandSteps.insert(.changeRoot(root), at: 0)
         return plan
@@ -87,6 +99,7 @@ enum SandboxPlan {
         plan.commandSteps = [
             .changeDirectory(command.workingDirectory),
             .setFileModeMask(0o022),
+            .givePipes(user: command.user.uid),
             .dropBoundingSet(keeping: kept),
             .setGroups(command.user.groups),
             .setGroup(command.user.gid),

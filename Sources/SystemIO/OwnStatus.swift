@@ -1,3 +1,4 @@
+import CSpawn
 import Glibc
 import SystemPackage
 
@@ -13,6 +14,16 @@ enum OwnStatus {
             return String(decoding: line.dropFirst(label.count).filter { $0 > 0x20 }, as: UTF8.self)
         }
         return nil
+    }
+}
+
+/// What this process is to others.
+package enum OwnProcess {
+    /// Keeps everybody without CAP_SYS_PTRACE out of this process: its memory, environment, and what it has open. Nor is it written to a
+    /// core file.
+    package static func closeToOthers() {
+        // It cannot fail with this argument (prctl(2)).
+        _ = imgbuild_close_to_others()
     }
 }
 

@@ -49,7 +49,7 @@ extension SpawnStep {
     /// Descriptors that must be open when the step is done.
     var descriptors: [Int32] {
         switch self {
-        case .changeDirectoryTo(let descriptor), .joinUserNamespace(let descriptor),
+        case .changeDirectoryTo(let descriptor), .joinUserNamespace(let descriptor), .filterCalls(_, let descriptor),
             .bind(.descriptor(let descriptor), _, _, _):
             [descriptor]
         default: []

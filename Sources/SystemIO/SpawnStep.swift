@@ -34,18 +34,32 @@ package enum SpawnStep: Sendable, Hashable {
     case setHostName(String)
     case bringLoopbackUp
     case setFileModeMask(UInt32)
+    /// Pipes among the standard streams belong to that user from here on, who else could not open `/dev/stdout`.
+    case givePipes(user: UInt32)
     case dropBoundingSet(keeping: CapabilitySet)
     case setGroups([UInt32])
     case setGroup(UInt32)
     case setUser(UInt32)
     case dropCapabilities(keeping: CapabilitySet)
     case setNoNewPrivileges
+    /// From here on the filter stops calls, which who has the other end of the socket answers. Needs `setNoNewPrivileges`.
+    case filterCalls(CallFilter, socket: Int32)
+    /// Others with the process's ids and rights may look into it before its program starts. Never with secrets in memory that they
+    /// must not see.
+    case openToOthers
+    /// A file can be opened for reading.
+    case tryOpen(FilePath)
 
     package enum Source: Sendable, Hashable {
         case path(FilePath)
         /// An open file or folder; it must still be where it was opened.
         case descriptor(Int32)
     }
+}
+
+/// A seccomp filter: instructions as the kernel takes them, `struct sock_filter` of `<linux/filter.h>`.
+package struct CallFilter: Sendable, Hashable {
+    let instructions: [UInt64]
 }
 
 /// `MS_*` of mount(2).
@@ -102,11 +116,15 @@ extension SpawnStep: CustomStringConvertible {
         case .setHostName(let name): "set the host name \(name)"
         case .bringLoopbackUp: "bring the loopback device up"
         case .setFileModeMask: "set the umask"
+        case .givePipes: "give the standard streams to the user"
         case .dropBoundingSet, .dropCapabilities: "drop capabilities"
         case .setGroups(let groups): "set groups \(groups)"
         case .setGroup(let gid): "set gid \(gid)"
         case .setUser(let uid): "set uid \(uid)"
         case .setNoNewPrivileges: "set no_new_privs"
+        case .filterCalls: "install a filter of system calls"
+        case .openToOthers: "open the process to others"
+        case .tryOpen(let path): "open \(path.printable)"
         }
     }
 }
@@ -216,6 +234,9 @@ final class SpawnMemory {
         case .setFileModeMask(let mask):
             set(SPAWN_UMASK)
             raw.mode = mask
+        case .givePipes(let user):
+            set(SPAWN_GIVE_PIPES)
+            raw.mode = user
         case .dropBoundingSet(let kept):
             set(SPAWN_BOUNDING_SET)
             raw.flags = kept.rawValue
@@ -233,6 +254,16 @@ final class SpawnMemory {
             set(SPAWN_CAPABILITIES)
             raw.flags = kept.rawValue
         case .setNoNewPrivileges: set(SPAWN_NO_NEW_PRIVILEGES)
+        case .filterCalls(let filter, let socket):
+            set(SPAWN_FILTER_CALLS)
+            raw.data = UnsafePointer(
+                UnsafeRawPointer(list(filter.instructions)).assumingMemoryBound(to: CChar.self))
+            raw.flags = UInt64(filter.instructions.count)
+            raw.descriptor = socket
+        case .openToOthers: set(SPAWN_OPEN_TO_OTHERS)
+        case .tryOpen(let path):
+            set(SPAWN_TRY_OPEN)
+            target(path)
         }
         return raw
     }

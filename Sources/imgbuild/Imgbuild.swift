@@ -1,5 +1,6 @@
 import ArgumentParser
 import Builder
+import SystemIO
 import SystemPackage
 
 /// The program: reads the command line and hands over to a subcommand.
@@ -32,6 +33,8 @@ struct Imgbuild: AsyncParsableCommand {
         if let command = try? parseAsRoot(arguments.plain) as? any UsesStateDirectory {
             UserNamespaceEntry.enterIfUseful(for: command)
         }
+        // Before a secret is read: a RUN in a chroot has the builder among the processes that it sees.
+        OwnProcess.closeToOthers()
         for flag in arguments.spaced {
             ConsoleReporter(verbosity: .warn).report(
                 .warning("\(flag) is read as \(flag.replacing(" ", with: "=")): write it so"))

@@ -44,16 +44,63 @@ struct PodTests {
         #expect(!exists("/root/imgbuild-pod-test"))
     }
 
-    @Test("an image is built in it with chroot isolation")
-    func build() throws {
-        let site = try BuildSite("FROM busybox\nRUN id -u > /made && test -c /dev/null\n")
-        var pod = Pod()
+    private func build(_ dockerfile: String, in pod: Pod) throws -> Build {
+        let site = try BuildSite(dockerfile)
+        var pod = pod
         pod.shared = [site.folder.path, BuildSite.program.removingLastComponent(), try BusyboxImage.shared().layout]
-        let outcome = Build(
+        return Build(
             try pod.run(
                 [BuildSite.program.string] + site.arguments() + ["--no-push"], environment: site.environment(),
                 in: site.folder.path))
-        #expect(outcome.status == 0, "\(outcome.log)")
-        #expect(outcome.log.contains("isolation: chroot"), "\(outcome.log)")
+    }
+
+    /// Fails where /proc is not the command's own, or tells of the pod.
+    static let dockerfile = """
+        FROM busybox
+        RUN test -c /dev/null && readlink /proc/self/exe | grep ^/bin/ && grep -q ^Name: /proc/self/status
+        RUN echo written > /dev/stdout && ! cat /proc/1/comm
+        USER 1000
+        RUN readlink /proc/self/exe | grep ^/bin/ && ! cat /proc/1/comm
+        """
+
+    @Test("an image is built in it with chroot isolation, where a RUN has a /proc of its own")
+    func build() throws {
+        let build = try build(Self.dockerfile, in: Pod())
+        #expect(build.status == 0, "\(build.log)")
+        #expect(build.log.contains("isolation: chroot"), "\(build.log)")
+        #expect(build.log.contains("written\n") && !build.log.contains("warning"), "\(build.log)")
+    }
+
+    @Test("a RUN has it also where memory of other processes can be read through files only")
+    func withoutProcessCalls() throws {
+        var pod = Pod()
+        pod.refused = ["process_vm_readv", "process_vm_writev"]
+        let build = try build(Self.dockerfile, in: pod)
+        #expect(build.status == 0, "\(build.log)")
+    }
+
+    @Test("a profile that refuses a filter of our own costs /proc, which is told, and nothing else")
+    func withoutSeccomp() throws {
+        var pod = Pod()
+        pod.refused = ["seccomp"]
+        let build = try build("FROM busybox\nRUN test -c /dev/null && ! test -e /proc/self\n", in: pod)
+        #expect(build.status == 0, "\(build.log)")
+        #expect(
+            build.log.contains(
+                "warning: /proc is empty for RUN: install a filter of system calls: seccomp: Operation not permitted."),
+            "\(build.log)")
+    }
+
+    @Test("devices answer also where no node can be made")
+    func withoutDevices() throws {
+        var pod = Pod()
+        pod.capabilities = .named([
+            "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SYS_CHROOT",
+        ])
+        let build = try build(
+            "FROM busybox\nRUN echo gone > /dev/null && head -c 3 /dev/zero | wc -c && test ! -s /dev/null && ls /dev\n",
+            in: pod)
+        #expect(build.status == 0, "\(build.log)")
+        #expect(build.log.contains("\n3\n"), "\(build.log)")
     }
 }

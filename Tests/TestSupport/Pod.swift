@@ -22,6 +22,8 @@ package struct Pod: Sendable {
     package var uid: UInt32 = 0
     package var capabilities = Capabilities.runtimeDefault
     package var seccomp = Seccomp.runtimeDefault
+    /// System calls that a stricter profile refuses, too.
+    package var refused: [String] = []
     /// `allowPrivilegeEscalation: false`.
     package var noNewPrivileges = false
     /// Whether `/proc` is without the masks that container runtimes put on it, as in a privileged container.
@@ -41,6 +43,7 @@ package struct Pod: Sendable {
         case .none: command += ["--capabilities", "none"]
         case .named(let names): command += ["--capabilities", names.joined(separator: ",")]
         }
+        if !refused.isEmpty { command += ["--refuse", refused.joined(separator: ",")] }
         if noNewPrivileges { command.append("--no-new-privileges") }
         if unmasked { command.append("--unmasked") }
         for path in shared { command += ["--share", path.string] }

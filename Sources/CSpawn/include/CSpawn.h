@@ -6,6 +6,7 @@
 
 #include "system_calls.h"
 #include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/types.h>
 
 enum spawn_step_kind {
@@ -29,6 +30,7 @@ enum spawn_step_kind {
     SPAWN_HOST_NAME,   // `source`
     SPAWN_LOOPBACK_UP, // brings `lo` up in a new network namespace
     SPAWN_UMASK,       // `mode`
+    SPAWN_GIVE_PIPES,  // the pipes among the standard streams belong to uid `mode`: it may open them anew
     // Who it is. In this order, for each of these gives up a right that the ones before need.
     SPAWN_BOUNDING_SET, // capabilities outside `flags` can never be had again
     SPAWN_GROUPS,       // `ids`, `id_count`
@@ -36,6 +38,10 @@ enum spawn_step_kind {
     SPAWN_USER,         // `mode` as real, effective and saved uid
     SPAWN_CAPABILITIES, // permitted and effective are cut to `flags`; inheritable and ambient are emptied
     SPAWN_NO_NEW_PRIVILEGES,
+    // What others may see and answer.
+    SPAWN_FILTER_CALLS,   // `data`: `flags` instructions of a seccomp filter, whose listener goes through the socket `descriptor`
+    SPAWN_OPEN_TO_OTHERS, // memory and files of this process, until the exec, can be read by who has its ids and rights
+    SPAWN_TRY_OPEN,       // `target` can be opened for reading
 };
 
 // Flags of SPAWN_BIND.
@@ -101,6 +107,9 @@ int imgbuild_spawn(const struct spawn_plan *plan, struct spawned *spawned, const
 static inline int imgbuild_pidfd_send_signal(int pidfd, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, (void *)0, 0);
 }
+
+// From here on nobody without CAP_SYS_PTRACE can look into this process: not into its memory, environment, or open files. An exec ends it.
+static inline int imgbuild_close_to_others(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
 
 // Starts a process in a new user namespace that does nothing; it dies with the caller's thread. Its pid, or -1 and errno.
 pid_t imgbuild_hold_user_namespace(void);

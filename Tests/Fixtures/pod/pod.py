@@ -8,6 +8,7 @@ afterwards. It has the host's network. Standard streams, environment and exit st
 --capabilities LIST   names without CAP_, comma separated; "default": what Docker and containerd give to root (the default for root;
                       another user has none); "all"; "none"
 --seccomp MODE        "default": seccomp.json beside this file, what Docker's profile allows; "unconfined"
+--refuse LIST         system calls that this profile refuses, too, comma separated
 --no-new-privileges   as allowPrivilegeEscalation: false
 --share PATH          the host's PATH is seen at the same name, and can be written to; several times
 --directory PATH      the working directory (/)
@@ -77,6 +78,9 @@ def configuration(options, root):
         linux.update(maskedPaths=MASKED, readonlyPaths=READ_ONLY)
     if options.seccomp == "default":
         linux["seccomp"] = json.loads((here / "seccomp.json").read_text())
+        refused = options.refuse.split(",")
+        for rule in linux["seccomp"]["syscalls"]:
+            rule["names"] = [name for name in rule["names"] if name not in refused]
     return {
         "ociVersion": "1.0.2",
         "hostname": "pod",
@@ -126,6 +130,7 @@ def main():
     parser.add_argument("--user", default="0:0")
     parser.add_argument("--capabilities")
     parser.add_argument("--seccomp", choices=["default", "unconfined"], default="default")
+    parser.add_argument("--refuse", default="")
     parser.add_argument("--no-new-privileges", action="store_true")
     parser.add_argument("--share", action="append", default=[])
     parser.add_argument("--directory", default="/")
