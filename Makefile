@@ -22,17 +22,17 @@ DEMO_PACKAGES := debootstrap debian-archive-keyring umoci tar git
 # Real registries, real Git, and other people's tools as judges.
 TEST_PACKAGES := docker-registry skopeo umoci busybox-static git python3 apache2-utils jq attr libcap2-bin tar \
 	python3-venv python3-yaml curl openssl gzip bzip2 xz-utils zstd util-linux procps openssh-client \
-	openssh-server git-lfs uidmap runc
+	openssh-server git-lfs uidmap runc nginx tinyproxy-bin
 # The other builder, a registry to push to, and the programs that parts of a build are compared with.
-BENCH_PACKAGES := buildah docker-registry skopeo umoci busybox-static python3 pigz isal tar runc
+BENCH_PACKAGES := buildah docker-registry skopeo umoci busybox-static python3 pigz isal tar runc curl openssl
 # Another builder, to compare images with.
 COMPARE_PACKAGES := buildah skopeo umoci busybox-static jq python3
 
 .DEFAULT_GOAL := help
-.PHONY: help swift packages build release install demo test fuzz bench compare format lint clean
+.PHONY: help swift packages build release install demo test test-large fuzz bench compare format lint clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Swift is the one thing that Debian 12 does not package.
 swift:
@@ -62,6 +62,11 @@ test: swift packages ## run all tests, unit to end to end
 	@scripts/install-moto.sh
 	$(SWIFT) build --build-tests
 	@SWIFT=$(SWIFT) scripts/test.sh
+
+test-large: swift packages ## send 5 GiB to a registry and back: it takes 11 GB of disk, and too long for every run of the tests
+	@scripts/install-packages.sh docker-registry
+	$(SWIFT) build --build-tests
+	IMGBUILD_TEST_LARGE=1 $(SWIFT) test --skip-build --filter hugeBlob
 
 fuzz: swift packages ## give mutated Dockerfiles to the front end for FUZZ_SECONDS (60); what it finds joins the corpus
 	$(SWIFT) build --build-tests

@@ -25,7 +25,7 @@ from sameness import differences, image_size  # noqa: E402
 
 
 # Parts of a build, measured by scripts of their own.
-PARTS = ("dockerfile", "rootfs")
+PARTS = ("dockerfile", "rootfs", "transfer")
 
 
 def arguments():

@@ -2,6 +2,7 @@ import Glibc
 import OCI
 import SystemIO
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Registry
@@ -77,6 +78,48 @@ struct RealRegistryTests {
         #expect(plain.hint?.contains("https") == true)
     }
 
+    @Test("certificates that are too old, for another name, or of nobody known are told apart, and not asked for twice")
+    func certificates() async throws {
+        let authority = try TestAuthority()
+        for (subject, days, isKnown, says) in [
+            ("IP:127.0.0.1", -1, true, "certificate has expired"),
+            ("DNS:registry.example.com", 2, true, "no alternative certificate subject name matches"),
+            ("IP:127.0.0.1", 2, false, "unable to get local issuer certificate"), ("IP:127.0.0.1", 2, true, ""),
+        ] {
+            let identity = try authority.identity(for: subject, days: days)
+            let registry = try DockerRegistry(certificate: identity.certificate, key: identity.key)
+            let notes = Notes()
+            let client = client(
+                registry.host, plainHTTP: false, notes: notes,
+                transport: transport { if isKnown { $0.trust.hostAuthorities[registry.host] = authority.certificate } })
+            guard !says.isEmpty else {
+                try await client.ping()
+                continue
+            }
+            let error = try await failure { try await client.ping() }
+            #expect(error.kind == .connection(.certificate) && error.message.contains(says), "\(error)")
+            #expect(notes.delays.isEmpty)
+        }
+    }
+
+    @Test("a registry elsewhere that speaks plain http is refused before it is told anything")
+    func unlistedPlain() async throws {
+        let registry = try DockerRegistry()
+        let elsewhere = "registry.example.com:5000"
+        let transport = transport { $0.connections = ["\(elsewhere):\(registry.host)"] }
+        let notes = Notes()
+        let refused = try await failure {
+            try await client(
+                elsewhere, plainHTTP: false, credentials: .password("u", "hunter2"), notes: notes, transport: transport
+            ).ping()
+        }
+        #expect(refused.kind == .connection(.notTLS) && notes.delays.isEmpty, "\(refused)")
+        #expect(refused.hint?.contains("--insecure-registry \(elsewhere)") == true)
+        #expect(try registry.requests() == [])
+        try await client(elsewhere, transport: transport).ping()
+        #expect(try registry.requests().map(\.path) == ["/v2/"])
+    }
+
     @Test("a blob of 200 MB goes out and comes in from disk to disk")
     func bigBlob() async throws {
         let registry = try RegistryProcess()
@@ -98,6 +141,34 @@ struct RealRegistryTests {
         let out = try OwnedDescriptor.open(scratch.path.appending("out"), O_RDWR | O_CREAT)
         try await client.blob(blob, repository: "big", to: .file(out.raw))
         #expect(try out.status().size == 200 << 20)
+        try Program.run("cmp", [source.string, scratch.path.appending("out").string])
+    }
+
+    @Test(
+        "a blob of more than 4 GiB goes out and comes in from disk to disk",
+        .enabled(if: getenv("IMGBUILD_TEST_LARGE") != nil, "make test-large: it takes 11 GB of disk"))
+    func hugeBlob() async throws {
+        let registry = try RegistryProcess()
+        let client = client(registry.authority)
+        let scratch = try ScratchDirectory()
+        // 5 GiB and a byte, of nothing but the last byte: no offset fits into 32 bits there.
+        let size: Int64 = (5 << 30) + 1
+        let source = scratch.path.appending("blob")
+        do {
+            let file = try OwnedDescriptor.open(source, O_WRONLY | O_CREAT)
+            #expect(ftruncate(file.raw, off_t(size - 1)) == 0)
+            #expect(pwrite(file.raw, [UInt8(ascii: "x")], 1, off_t(size - 1)) == 1)
+            try file.close()
+        }
+        let sum = try Program.run("sha256sum", [source.string]).prefix(64)
+        let blob = Descriptor(mediaType: .ociLayer, digest: try Digest(parsing: "sha256:\(sum)"), size: size)
+        let start = ContinuousClock.now
+        #expect(try await client.uploadBlob(blob, repository: "huge", source: .file(source)))
+        let sent = ContinuousClock.now
+        let out = try OwnedDescriptor.open(scratch.path.appending("out"), O_RDWR | O_CREAT)
+        try await client.blob(blob, repository: "huge", to: .file(out.raw))
+        print("5 GiB: sent in \(sent - start), received in \(ContinuousClock.now - sent)")
+        #expect(try out.status().size == size)
         try Program.run("cmp", [source.string, scratch.path.appending("out").string])
     }
 
