@@ -39,13 +39,16 @@ struct BaseImage: Sendable {
         throw BuildError("[internal error] \(name) has no place")
     }
 
+    /// How many indexes may lead to an image, each named by the one before: more than there are in the wild.
+    private static let indexDepth = 3
+
     // MARK: From a registry
 
     private static func pull(
         _ reference: ImageReference, platform: Platform, client: RegistryClient
     ) async throws -> BaseImage {
         var fetched = try await client.manifest(of: reference)
-        if fetched.descriptor.mediaType.isIndex {
+        for _ in 0..<indexDepth where fetched.descriptor.mediaType.isIndex {
             let child = try choose(fetched.bytes, name: "\(reference)", platform: platform)
             fetched = try await client.manifest(child, repository: reference.repository)
         }
@@ -68,7 +71,7 @@ struct BaseImage: Sendable {
             } else {
                 try layout.find(tag: reference)
             }
-        if descriptor.mediaType.isIndex {
+        for _ in 0..<indexDepth where descriptor.mediaType.isIndex {
             descriptor = try choose(try layout.document(descriptor), name: name, platform: platform)
         }
         let manifest = try decode(Manifest.self, try layout.document(descriptor), name: "the manifest of \(name)")

@@ -109,15 +109,35 @@ struct Publisher: Sendable {
     }
 
     private func publish(_ image: BuiltImage, at destination: ImageReference) async throws {
-        let client = registries.client(for: destination.registry, to: .push)
         do throws(RegistryError) {
-            try await client.putManifest(
-                image.manifestBytes, mediaType: image.descriptor.mediaType, repository: destination.repository,
-                reference: destination.manifestName)
+            try await put(image, at: destination)
         } catch {
-            guard ignoresImmutableTags, error.isImmutableTag else { throw error }
-            return report(.warning("\(destination) keeps the image that it has: \(error)"))
+            guard error.isOfMissingBlob else {
+                guard ignoresImmutableTags, error.isImmutableTag else { throw error }
+                return report(.warning("\(destination) keeps the image that it has: \(error)"))
+            }
+            try await complete(image, at: destination)
+            try await put(image, at: destination)
         }
         report(.published(reference: destination.description, digest: image.descriptor.digest))
+    }
+
+    private func put(_ image: BuiltImage, at destination: ImageReference) async throws(RegistryError) {
+        try await registries.client(for: destination.registry, to: .push).putManifest(
+            image.manifestBytes, mediaType: image.descriptor.mediaType, repository: destination.repository,
+            reference: destination.manifestName)
+    }
+
+    /// Looks for each blob of an image once more, and sends what is missing.
+    ///
+    /// A registry may have lost a blob that it took, to a cleaning at the wrong moment, or be many machines that do not know at
+    /// once what one of them was given.
+    private func complete(_ image: BuiltImage, at destination: ImageReference) async throws {
+        let repository = Repository(registry: destination.registry, name: destination.repository)
+        for layer in image.layers { try await publish(layer, to: repository) }
+        try await registries.client(for: repository.registry, to: .push).uploadBlob(
+            image.manifest.config, repository: repository.name, source: .bytes(image.configBytes))
+        // Time for the machines to hear of each other.
+        try await Task.sleep(for: .seconds(1))
     }
 }

@@ -133,7 +133,7 @@ private final class CurlHandle: @unchecked Sendable {
         if let failure = transfer.failure { throw failure }
         if let length = errorText.firstIndex(of: 0) { errorText.removeSubrange(length...) }
         let text = String(decoding: errorText.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        guard code == CURLE_OK || transfer.isCutShort else { throw explain(code, text, transfer, settings.trust) }
+        guard code == CURLE_OK || transfer.isCutShort else { throw explain(code, text, transfer, settings) }
         var wait: curl_off_t = 0
         imgbuild_curl_get_offset(raw, CURLINFO_RETRY_AFTER, &wait)
         return HTTPResponse(
@@ -241,11 +241,12 @@ private final class CurlHandle: @unchecked Sendable {
     }
 
     private func explain(
-        _ code: CURLcode, _ text: String, _ transfer: CurlTransfer, _ trust: TransportSettings.Trust
+        _ code: CURLcode, _ text: String, _ transfer: CurlTransfer, _ settings: TransportSettings
     ) -> RegistryError {
         let reason = text.isEmpty ? String(cString: curl_easy_strerror(code)) : text
         let url = transfer.request.url
-        let hasIdentity = trust.entry(of: trust.clientIdentities, for: url) != nil
+        let hasIdentity = settings.trust.entry(of: settings.trust.clientIdentities, for: url) != nil
+        let proxy = url.scheme == .https ? settings.proxy.https : settings.proxy.http
         func failure(
             _ kind: RegistryError.ConnectionFailure, temporary: Bool, _ message: String? = nil, hint: String? = nil
         ) -> RegistryError {
@@ -261,7 +262,13 @@ private final class CurlHandle: @unchecked Sendable {
                 .unknownHost, temporary: true, "the host name '\(url.host)' could not be resolved",
                 hint: "check the spelling of the registry, and the DNS of this machine")
         case CURLE_COULDNT_CONNECT:
-            return failure(.refused, temporary: true, hint: "is a registry listening on \(url.host) port \(url.port)?")
+            // "Failed to connect to HOST port PORT": with a proxy, which not all hosts are reached by, that is where it is.
+            let isOfProxy = proxy != nil && !reason.contains("to \(url.host) port \(url.port) ")
+            return failure(
+                .refused, temporary: true,
+                hint: isOfProxy
+                    ? "that is the proxy's address: check the proxy settings"
+                    : "is a registry listening on \(url.host) port \(url.port)?")
         case CURLE_OPERATION_TIMEDOUT:
             return failure(.timedOut, temporary: true)
         case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_ISSUER_ERROR:
@@ -284,8 +291,9 @@ private final class CurlHandle: @unchecked Sendable {
                 .tls, temporary: false, "\(url.authority) asks for a client certificate",
                 hint: "give it with --registry-client-cert \(url.authority)=CERTIFICATE,KEY")
         case CURLE_RECV_ERROR where reason.contains("CONNECT tunnel failed, response 4"):
-            // "CONNECT tunnel failed, response 407": the answer of a proxy, which it will give again.
-            let wantsUser = reason.hasSuffix("407")
+            // "CONNECT tunnel failed, response 407": the answer of a proxy, which it will give again. tinyproxy answers a wrong
+            // password with 401.
+            let wantsUser = reason.hasSuffix("407") || reason.hasSuffix("401")
             return failure(
                 .other, temporary: false, "the proxy refused to connect to \(url.authority): \(printable(reason))",
                 hint: wantsUser

@@ -39,8 +39,12 @@ extension AddressPolicy {
                 .address, request: request, message: "the \(what) is not an http or https address")
         }
         if let objection = objection(to: url) {
+            let isOwnName = url.scheme == .http && base.scheme == .https && url.host == base.host
             throw RegistryError(
-                .address, request: request, message: "the \(what) to \(url) is not followed: \(objection)")
+                .address, request: request, message: "the \(what) to \(url) is not followed: \(objection)",
+                hint: isOwnName
+                    ? "the server behind \(base.authority) does not know that it is reached over https; "
+                        + "what is in front of it has to tell it, by the header X-Forwarded-Proto" : nil)
         }
         return url
     }

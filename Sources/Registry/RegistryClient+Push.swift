@@ -144,4 +144,6 @@ extension RegistryError {
         guard let status, [400, 403, 409, 412].contains(status) else { return false }
         return codes.contains("TAG_INVALID") || message.lowercased().contains("immutable")
     }
+    /// Whether a registry misses a blob that a manifest names.
+    package var isOfMissingBlob: Bool { codes.contains("MANIFEST_BLOB_UNKNOWN") || codes.contains("BLOB_UNKNOWN") }
 }

@@ -32,6 +32,9 @@ extension RegistryError {
         switch response.status {
         case 400 where said.contains("HTTP request to an HTTPS server"):
             "this registry speaks https: do not list it with --insecure-registry"
+        // nginx's page.
+        case 400 where String(decoding: response.body, as: UTF8.self).contains("No required SSL certificate was sent"):
+            "the server asks for a client certificate: give it with --registry-client-cert \(response.url.authority)=CERTIFICATE,KEY"
         case 404 where codes.contains("NAME_UNKNOWN"):
             "the repository does not exist; some registries (ECR among them) need it to be created before the first push"
         case 404 where codes.contains("MANIFEST_UNKNOWN"): "check the tag: the repository has no such image"
