@@ -114,7 +114,13 @@ struct Build {
         status = outcome.status
         output = outcome.text
         log = outcome.errorText
+        for secret in Build.secrets {
+            #expect(!(log + output).contains(secret), "\(secret)... is in what the build said")
+        }
     }
+
+    /// How the passwords and tokens of all tests begin, and what is secret of addresses that registries and storages make.
+    private static let secrets = ["s3cret", "hunter2", MotoServer.password, "_state=", "X-Amz-Signature="]
 
     /// The digest, if standard output is one line with a digest and nothing else.
     var digest: String? {

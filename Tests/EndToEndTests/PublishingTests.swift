@@ -150,6 +150,51 @@ struct PublishingTests {
         }
     }
 
+    @Test("a layer that an image has twice is sent once, and of builds that send it at the same time all end well")
+    func sameLayer() throws {
+        let registry = try DockerRegistry()
+        // The same layer by two instructions, and beside them one of a few MB, on which the builds meet.
+        let site = try BuildSite(
+            "FROM scratch\nCOPY file /file\nCOPY file /file\nCOPY large /large\n", files: ["file": "x"])
+        try Program.require(
+            ["sh", "-ec", "\(noise); noise 8000000 >\"$1\"", "sh", site.context.appending("large").string])
+        let alone = try site.require(push("acme/app:1", to: registry))
+        let layers = try Skopeo.summary(of: "docker://\(registry.host)/acme/app:1")["Layers"].array ?? []
+        #expect(layers.count == 3 && layers[0] == layers[1])
+        // Two layers and the config.
+        #expect(try uploads(registry.requests()) == 3)
+        let builds = try (0..<3).map { try site.start(push("acme/other:\($0)", to: registry)) }
+        for (number, build) in builds.enumerated() {
+            let outcome = Build(try build.wait())
+            #expect(outcome.status == 0 && outcome.digest == alone.digest, "\(outcome.log)")
+            #expect(
+                try Skopeo.summary(of: "docker://\(registry.host)/acme/other:\(number)")["Digest"].string
+                    == alone.digest)
+        }
+    }
+
+    @Test("a layer that a registry took and lost before the manifest came is sent once more")
+    func lostLayer() throws {
+        let registry = try DockerRegistry()
+        let proxy = try FaultProxy(to: registry.port)
+        // "Created", but it never got there: docker-registry then refuses the manifest.
+        try proxy.add([.answer("PUT blobs/uploads/", 201)])
+        let site = try BuildSite("FROM scratch\nCOPY file /file\n", files: ["file": "text\n"])
+        let build = try site.require([
+            "--insecure-registry", proxy.host, "--dest", "\(proxy.host)/acme/app:1",
+        ])
+        #expect(try Skopeo.summary(of: "docker://\(registry.host)/acme/app:1")["Digest"].string == build.digest)
+        let manifests = try proxy.requests(of: "acme/app").filter {
+            $0.method == "PUT" && $0.path.contains("/manifests/")
+        }
+        #expect(manifests.map(\.status) == [400, 201])
+        // It is not tried for ever.
+        try proxy.add([FaultProxy.Fault.answer("PUT blobs/uploads/", 201).of("acme/lost").always])
+        let lost = try site.build(["--insecure-registry", proxy.host, "--dest", "\(proxy.host)/acme/lost:1"])
+        #expect(lost.status == 1 && lost.log.contains("MANIFEST_BLOB_UNKNOWN"), "\(lost.log)")
+        #expect(try !registry.hasTag("1", in: "acme/lost"))
+    }
+
     @Test("the digest alone is on standard output, and in the digest file without a newline")
     func digest() throws {
         let registry = try DockerRegistry()
@@ -248,6 +293,24 @@ struct PublishingTests {
             #expect(config["architecture"].string == wanted.split(separator: "/").first.map(String.init))
             #expect(config["variant"].string == wanted.split(separator: "/").dropFirst().first.map(String.init))
         }
+        // An index may be all that another index has.
+        let proxy = try FaultProxy(to: registry.port)
+        let document = try Program.require([
+            "skopeo", "inspect", "--raw", "--tls-verify=false", "docker://\(registry.host)/library/base:1",
+        ]).output
+        let list = #""mediaType":"application/vnd.oci.image.index.v1+json""#
+        let outer =
+            #"{"schemaVersion":2,\#(list),"manifests":[{\#(list),"size":\#(document.count),"digest":"DIGEST"}]}"#
+        let digest = try #require(try Skopeo.summary(of: "docker://\(registry.host)/library/base:1")["Digest"].string)
+        try proxy.add([
+            .answer(
+                "GET manifests/nested", 200, outer.replacing("DIGEST", with: digest),
+                headers: ["Content-Type": "application/vnd.oci.image.index.v1+json"])
+        ])
+        try site.folder.write("FROM \(proxy.host)/library/base:nested\nCOPY file /file\n", to: "context/Dockerfile")
+        try site.require(["--no-push", "--dest", "app:1", "--platform", "linux/arm64"])
+        try site.folder.write("FROM \(registry.host)/library/base:1\nCOPY file /file\n", to: "context/Dockerfile")
+
         let refused = try site.build(["--platform", "linux/s390x", "--no-push"])
         #expect(refused.status == 1)
         #expect(

@@ -179,6 +179,15 @@ struct AuthenticationTests {
         #expect(try await failure { try await pull(server, .password("u", "p")) }.kind == .address)
     }
 
+    @Test("a token server that passes us on to a metadata service is not followed")
+    func hostileTokenServer() async throws {
+        let server = try registry(token: { _, _ in
+            .answer(302, ["Location": "http://169.254.169.254/latest/meta-data/iam"])
+        })
+        #expect(try await failure { try await pull(server, .password("u", "p")) }.kind == .address)
+        #expect(server.count("GET", "/token") == 1)
+    }
+
     @Test("which addresses a registry may name")
     func addressPolicy() throws {
         let cases: [(registry: String, url: String, isAllowed: Bool)] = [

@@ -21,10 +21,10 @@ package final class DockerRegistry: Sendable {
     private let server: Server
 
     /// Starts a registry, which asks for the name and password of `user` if there is one, and speaks TLS if it has a certificate
-    /// with its key, to those alone whom the authority of `clients` knows if there is one.
+    /// with its key, to those alone whom the authority of `clients` knows if there is one; or that asks for tokens of an issuer.
     package init(
         user: (name: String, password: String)? = nil, certificate: FilePath? = nil, key: FilePath? = nil,
-        clients: FilePath? = nil
+        clients: FilePath? = nil, tokens: TokenIssuer? = nil
     ) throws {
         folder = try TemporaryDirectory()
         var configuration = """
@@ -48,6 +48,17 @@ package final class DockerRegistry: Sendable {
                 ["htpasswd", "-niB", "-C", "4", user.name], input: Array(user.password.utf8))
             let file = try folder.write(line.output, to: "htpasswd")
             configuration += "auth: {htpasswd: {realm: imgbuild-tests, path: \(file)}}\n"
+        }
+        if let tokens {
+            configuration += """
+                auth:
+                  token:
+                    realm: http://127.0.0.1:\(tokens.port)/token
+                    service: tests
+                    issuer: imgbuild-tests
+                    rootcertbundle: \(tokens.certificate)
+
+                """
         }
         let file = try folder.write(configuration, to: "config.yml")
         server = try Server(

@@ -36,26 +36,13 @@ package final class SSHServer: Sendable {
             """
         try folder.write(text(of: folder.appending("user.pub")), to: "authorized")
         let file = try folder.write(configuration, to: "sshd_config")
-        (server, port) = try Self.start(file, log: folder.appending("log"))
+        (server, port) = try Server.onSomePort(
+            isUp: "Server listening on", isTaken: "Address already in use", log: folder.appending("log")
+        ) { ["/usr/sbin/sshd", "-D", "-e", "-f", file.string, "-o", "ListenAddress=127.0.0.1:\($0)"] }
         let user = try Program.require(["id", "-un"]).text.split(separator: "\n").first.map(String.init) ?? ""
         authority = "\(user)@127.0.0.1:\(port)"
         let host = try text(of: folder.appending("host.pub"))
         try folder.write("[127.0.0.1]:\(port) \(host)", to: "known_hosts")
-    }
-
-    /// The port is chosen by us, since sshd takes none that is free by itself; another program may be faster.
-    private static func start(_ configuration: FilePath, log: FilePath) throws -> (Server, UInt16) {
-        while true {
-            let port = UInt16.random(in: 20_000...32_000)
-            let server = try Server(
-                ["/usr/sbin/sshd", "-D", "-e", "-f", configuration.string, "-o", "ListenAddress=127.0.0.1:\(port)"],
-                log: log)
-            let isListening = try server.wait(for: "the port of sshd") { log -> Bool? in
-                if log.contains("Server listening on") { return true }
-                return log.contains("Address already in use") ? false : nil
-            }
-            if isListening { return (server, port) }
-        }
     }
 
     /// Writes a `known_hosts` that has another key for this server, and returns its path.

@@ -64,6 +64,27 @@ final class Server: Sendable {
     }
 }
 
+extension Server {
+    /// Starts a program that takes no free port by itself on one that nobody has.
+    ///
+    /// - Parameters:
+    ///   - isUp: what the program's log has when it listens, and when the port was taken.
+    ///   - arguments: given a port, what to run; called again when another program was faster.
+    static func onSomePort(
+        isUp: String, isTaken: String, log: FilePath, arguments: (UInt16) throws -> [String]
+    ) throws -> (Server, port: UInt16) {
+        while true {
+            let port = UInt16.random(in: 20_000...32_000)
+            let server = try Server(arguments(port), log: log)
+            let isListening = try server.wait(for: isUp) { log -> Bool? in
+                if log.contains(isUp) { return true }
+                return log.contains(isTaken) ? false : nil
+            }
+            if isListening { return (server, port) }
+        }
+    }
+}
+
 /// A server that did not come up.
 package struct ServerError: Error, CustomStringConvertible {
     package let expected: String
