@@ -1,5 +1,6 @@
 import Glibc
 import OCI
+import Synchronization
 import SystemIO
 import SystemPackage
 
@@ -8,6 +9,7 @@ struct BlobStore: Sendable {
     private let state: StateDirectory
     private let blobs: Directory
     private let scratch: Scratch
+    private let sound = SoundBlobs()
 
     init(_ state: StateDirectory, scratch: Scratch) {
         self.state = state
@@ -48,6 +50,28 @@ struct BlobStore: Sendable {
     /// Makes a written and verified scratch file visible under its digest. Others may have been faster: it is the same.
     func adopt(_ file: FilePath, as digest: Digest) throws(SystemError) {
         try scratch.folder.rename(file, to: name(digest), in: blobs)
+        sound.insert(digest)
+    }
+
+    /// Whether the bytes of a blob that is here are what its name says: read once in a build, and not at all if this build brought them.
+    /// A blob that is damaged is gone afterwards. Blocks.
+    func isSound(_ descriptor: Descriptor) throws(SystemError) -> Bool {
+        if sound.contains(descriptor.digest) { return true }
+        let file = try open(descriptor)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+        defer { buffer.deallocate() }
+        var hasher = SHA256()
+        while true {
+            let count = try file.read(into: buffer)
+            guard count > 0 else { break }
+            hasher.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
+        guard Digest(sha256: hasher.finish()) == descriptor.digest else {
+            try blobs.remove(name(descriptor.digest))
+            return false
+        }
+        sound.insert(descriptor.digest)
+        return true
     }
 
     /// Forgets a file that did not become a blob.
@@ -62,5 +86,18 @@ struct BlobStore: Sendable {
         try file.descriptor.writeAll(bytes)
         try adopt(file.name, as: digest)
         return digest
+    }
+}
+
+/// The blobs whose bytes were looked at by this build.
+private final class SoundBlobs: Sendable {
+    private let digests = Mutex(Set<Digest>())
+
+    func contains(_ digest: Digest) -> Bool {
+        digests.withLock { $0.contains(digest) }
+    }
+
+    func insert(_ digest: Digest) {
+        _ = digests.withLock { $0.insert(digest) }
     }
 }

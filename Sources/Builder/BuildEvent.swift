@@ -11,8 +11,8 @@ package enum BuildEvent: Sendable {
     case stageStarted(stage: String, base: String)
     /// `number` counts the instructions of all stages that are built, from 1 to `count`.
     case stepStarted(number: Int, count: Int, stage: String, text: String)
-    /// `layer` is `nil` for a step that makes none.
-    case stepFinished(number: Int, seconds: Double, layer: Descriptor?)
+    /// `layer` is `nil` for a step that makes none, `cachedIn` for one that was done.
+    case stepFinished(number: Int, seconds: Double, layer: Descriptor?, cachedIn: String?)
     /// Bytes that a RUN wrote, as they came. They may end inside a line or a character.
     case output([UInt8])
     case baseFetched(Descriptor, from: String, seconds: Double)

@@ -3,77 +3,31 @@ import Layers
 import OCI
 import SystemIO
 
-/// Builds the planned stages one after the other.
-struct BuildLoop {
+/// Builds the stages that the forecast found to be needed, each when somebody needs it.
+struct BuildLoop: Sendable {
     let plan: BuildPlan
     let request: BuildRequest
     let context: BuildContext
     let tools: BuildTools
+    let cache: StepCache
     let makeFiles: @Sendable () -> any StageFiles
     /// Given every layer of the image, base layers first, as soon as it is known.
     let publish: @Sendable (StoredLayer) -> Void
 
     /// - Returns: the target's draft, with the labels of the command line.
     func run() async throws -> ImageDraft {
-        var finished: [Int: StageBuilder.FinishedStage] = [:]
-        var progress = StepCounter(count: plan.stepCount)
         let external = try openExternal()
-        let chain = plan.chain
-        for stage in plan.stages {
-            let index = stage.stage.index
-            tools.report(.stageStarted(stage: stage.stage.label, base: stage.baseName))
-            let surroundings = StageBuilder.Surroundings(
-                tools: tools, context: context, time: context.time, finished: finished, external: external)
-            var builder = try start(stage, surroundings, publishes: chain.contains(index))
-            finished[index] = try await builder.build(progress: &progress)
-        }
-        guard var draft = finished[plan.target]?.draft else {
-            throw BuildError("[internal error] the target was not built")
-        }
+        let keys = StepKeys(
+            context: context, external: external,
+            files: FilesDigests(pool: tools.pool, width: request.threads, cancellation: tools.cancellation),
+            compression: request.compression)
+        let forecast = try await BuildForecast.make(plan, cache, keys, request: request)
+        let stages = StageRuns(loop: self, keys: keys, external: external, defined: forecast.defined)
+        var draft = try await stages.finished(plan.target).state.draft
         for label in request.labels {
             draft.update { $0.labels = ($0.labels ?? [:]).merging([label.name: label.value]) { $1 } }
         }
         return draft
-    }
-
-    private func start(
-        _ stage: StagePlan, _ surroundings: StageBuilder.Surroundings, publishes: Bool
-    ) throws -> StageBuilder {
-        let created = context.time.created
-        var draft: ImageDraft
-        let scope: StageScope
-        switch stage.base {
-        case .stage(let index):
-            guard let base = surroundings.finished[index] else {
-                throw BuildError("[internal error] stage \(index) is not built", at: stage.stage.range)
-            }
-            draft = base.draft
-            draft.update { $0.onBuild = nil }
-            scope = StageScope(inheriting: base.scope)
-        case .scratch:
-            draft = ImageDraft(scratchFor: try platform(of: stage), created: created)
-            scope = makeScope(stage, &draft)
-        case .image(let image, _):
-            draft = ImageDraft(base: image, created: created)
-            scope = makeScope(stage, &draft)
-            if publishes { image.layers.forEach(publish) }
-        }
-        return StageBuilder(
-            plan: stage, surroundings: surroundings, draft: draft, scope: scope, files: makeFiles(),
-            publish: publishes ? publish : nil)
-    }
-
-    /// The variables of a stage on an image; a base without PATH gets the usual one, also in its config.
-    private func makeScope(_ stage: StagePlan, _ draft: inout ImageDraft) -> StageScope {
-        if !draft.environment.contains(where: { $0.hasPrefix("PATH=") }) {
-            draft.setEnvironment(draft.environment + ["PATH=\(ImageDraft.defaultPath)"])
-        }
-        return StageScope(global: stage.graph.global, baseEnvironment: draft.environment)
-    }
-
-    private func platform(of stage: StagePlan) throws -> Platform {
-        guard let written = stage.graph.nodes[stage.stage.index]?.platform else { return request.platform }
-        return try Platform(parsing: written)
     }
 
     private func openExternal() throws -> [String: StageBuilder.ExternalSource] {
@@ -85,5 +39,52 @@ struct BuildLoop {
             }
         }
         return sources
+    }
+}
+
+/// The stages of one build, each built once.
+private final class StageRuns: Sendable {
+    private let loop: BuildLoop
+    private let keys: StepKeys
+    private let external: [String: StageBuilder.ExternalSource]
+    private let defined: [Int: Digest]
+    private let chain: Set<Int>
+    private let runs = SingleFlight<Int, StageBuilder.FinishedStage>()
+
+    init(
+        loop: BuildLoop, keys: StepKeys, external: [String: StageBuilder.ExternalSource], defined: [Int: Digest]
+    ) {
+        self.loop = loop
+        self.keys = keys
+        self.external = external
+        self.defined = defined
+        chain = loop.plan.chain
+    }
+
+    /// A stage, built now if nobody has asked for it before.
+    func finished(_ index: Int) async throws -> StageBuilder.FinishedStage {
+        guard let stage = loop.plan.stages.first(where: { $0.index == index }) else {
+            throw BuildError("[internal error] stage \(index) is not in the plan")
+        }
+        return try await runs.value(of: index) { try await build(stage) }
+    }
+
+    private func build(_ stage: StagePlan) async throws -> StageBuilder.FinishedStage {
+        let tools = loop.tools
+        var base: StageState?
+        if case .stage(let index) = stage.base { base = try await finished(index).state }
+        tools.report(.stageStarted(stage: stage.stage.label, base: stage.baseName))
+        let surroundings = StageBuilder.Surroundings(
+            tools: tools, context: loop.context, time: loop.context.time, cache: loop.cache, keys: keys,
+            defined: defined, stage: { try await self.finished($0) }, external: external)
+        let publish = chain.contains(stage.index) ? loop.publish : nil
+        if case .image(let image, _) = stage.base, let publish { image.layers.forEach(publish) }
+        var builder = StageBuilder(
+            surroundings: surroundings,
+            state: try StageState(
+                stage, on: base, platform: try stage.platform(of: loop.request),
+                created: loop.context.time.created),
+            files: loop.makeFiles(), numbers: (stage.firstStep, loop.plan.stepCount), publish: publish)
+        return try await builder.build()
     }
 }

@@ -85,7 +85,8 @@ struct BuildPlan: Sendable {
                 try SupportCheck.check(instruction)
                 try SupportCheck.checkGiven(instruction, for: request)
             }
-            let stage = StagePlan(stage: node.stage, base: base, instructions: instructions, graph: graph)
+            let stage = StagePlan(
+                stage: node.stage, base: base, instructions: instructions, firstStep: plan.stepCount + 1, graph: graph)
             try await plan.resolveExternal(stage, with: resolver)
             plan.stages.append(stage)
         }
@@ -131,7 +132,17 @@ struct StagePlan: Sendable {
     let base: Base
     /// The triggers of the base, then the stage's own.
     let instructions: [Instruction]
+    /// The number of the first instruction among those of all stages, from 1.
+    let firstStep: Int
     let graph: StageGraph
+
+    var index: Int { stage.index }
+
+    /// The platform of an image that begins here, on nothing.
+    func platform(of request: BuildRequest) throws -> Platform {
+        guard let written = graph.nodes[index]?.platform else { return request.platform }
+        return try Platform(parsing: written)
+    }
 
     /// What a COPY's `--from` means here.
     func reference(_ from: Word) throws(DockerfileError) -> StageGraph.Reference {

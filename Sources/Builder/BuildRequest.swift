@@ -68,6 +68,8 @@ package struct BuildRequest: Sendable {
     /// Gets a line `repository:tag@digest` for each destination, after everything else succeeded.
     package var taggedNameFile: FilePath?
 
+    /// Which results of earlier builds may be used.
+    package var cache = CachePolicy()
     package var stateDirectory: FilePath
     /// `nil`: the best that works here.
     package var isolation: IsolationChoice?

@@ -54,7 +54,11 @@ package struct Builder: Sendable {
             let secrets = try await pool.run { [request] () throws(any Error) in try BuildSecrets(reading: request) }
             try await permission
             let tools = try makeTools(state, scratch, registries, context.time, secrets)
-            let image = try await build(plan, context: context, tools: tools, registries: registries)
+            let cache = StepCache(
+                state, scratch: scratch, store: tools.store, policy: request.cache, latest: context.time.latest,
+                pool: pool, report: report)
+            let image = try await build(
+                plan, context: context, tools: tools, cache: cache, registries: registries)
             try ResultFiles(request).write(image.descriptor.digest)
             return image
         } catch {
@@ -64,7 +68,7 @@ package struct Builder: Sendable {
 
     /// Builds the stages, publishing their layers meanwhile, and then writes and pushes the image.
     private func build(
-        _ plan: BuildPlan, context: BuildContext, tools: BuildTools, registries: Registries
+        _ plan: BuildPlan, context: BuildContext, tools: BuildTools, cache: StepCache, registries: Registries
     ) async throws -> BuiltImage {
         let publisher = Publisher(
             destinations: request.pushes ? request.destinations : [], blobs: tools.blobs, registries: registries,
@@ -73,7 +77,7 @@ package struct Builder: Sendable {
         let image = try await publishing(with: publisher) { [request] publish in
             let squashes = request.squashes
             let draft = try await BuildLoop(
-                plan: plan, request: request, context: context, tools: tools, makeFiles: makeFiles,
+                plan: plan, request: request, context: context, tools: tools, cache: cache, makeFiles: makeFiles,
                 publish: { if !squashes { publish($0) } }
             ).run()
             guard squashes else { return draft }

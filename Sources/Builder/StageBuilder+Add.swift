@@ -24,10 +24,7 @@ extension StageBuilder {
             }
         }
         try copyHeredocs(add.sources, with: &operation)
-        try await commit(
-            operation.plan,
-            createdBy: historyText(
-                instruction, add.options, add.sources.map(\.withoutUserInformation), add.destination))
+        try await commit(operation.plan, createdBy: historyText(of: instruction))
         withExtendedLifetime(fetched) {}
     }
 }

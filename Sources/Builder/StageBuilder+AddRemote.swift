@@ -90,7 +90,7 @@ extension BuildError {
 
 extension String {
     /// The pattern that matches just this name.
-    fileprivate var escapedForWildcards: String {
+    var escapedForWildcards: String {
         reduce(into: "") { $0 += "*?[]\\".contains($1) ? "\\\($1)" : String($1) }
     }
 

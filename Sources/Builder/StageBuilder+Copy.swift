@@ -9,12 +9,10 @@ extension StageBuilder {
         let source = try await self.source(of: copy)
         var operation = try await operation(to: copy.destination, copy.options, keepsParents: copy.parents)
         operation = try await copyPaths(copy.sources, from: source, with: operation, keepsParents: copy.parents)
+        copiedFingerprint = FilesDigest.fingerprint(of: operation.plan)
         // Docker copies what is written out in the Dockerfile after everything else.
         try copyHeredocs(copy.sources, with: &operation)
-        try await commit(
-            operation.plan,
-            createdBy: historyText(
-                instruction, copy.options, from: copy.from, keepsParents: copy.parents, copy.sources, copy.destination))
+        try await commit(operation.plan, createdBy: historyText(of: instruction))
     }
 
     /// The operation with all sources planned that are paths.
@@ -73,7 +71,7 @@ extension StageBuilder {
     }
 
     /// The tree that COPY reads.
-    private func source(of copy: CopyInstruction) async throws -> CopyOperation.Source {
+    func source(of copy: CopyInstruction) async throws -> CopyOperation.Source {
         guard let from = copy.from else { return surroundings.context.source }
         func stage(_ files: any StageFiles, _ layers: [StoredLayer], _ name: String) async throws
             -> CopyOperation.Source
@@ -83,17 +81,12 @@ extension StageBuilder {
         }
         switch try plan.reference(from) {
         case .stage(let index):
-            guard let finished = surroundings.finished[index] else {
-                throw BuildError("[internal error] the stage '\(from.text)' is not built", at: from.range)
-            }
-            return try await stage(finished.files, finished.draft.layers, "stage '\(from.text)'")
+            let finished = try await surroundings.stage(index)
+            return try await stage(finished.files, finished.layers, "stage '\(from.text)'")
         case .image(let name):
             switch surroundings.external[name] {
             case .image(let image, let files)?: return try await stage(files, image.layers, "the image \(name)")
-            case .folder(let folder)?:
-                return CopyOperation.Source(
-                    tree: UnionTree(layers: [.plain(folder)]), ignored: IgnorePatterns.none, keepsOwners: false,
-                    name: "the context '\(name)'")
+            case .folder(let folder)?: return CopyOperation.Source(folder: folder, name: name)
             case nil: throw BuildError("[internal error] '\(name)' was not resolved", at: from.range)
             }
         case .scratch:

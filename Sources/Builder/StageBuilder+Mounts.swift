@@ -146,18 +146,14 @@ extension StageBuilder {
         }
         switch try plan.mountReference(Word(from, range: range)) {
         case .stage(let index):
-            guard let finished = surroundings.finished[index] else {
-                throw BuildError("[internal error] the stage '\(from)' is not built", at: range)
-            }
-            return try await layered(finished.files, finished.draft.layers, "stage '\(from)'")
+            let finished = try await surroundings.stage(index)
+            return try await layered(finished.files, finished.layers, "stage '\(from)'")
         case .image(let name):
             switch surroundings.external[name] {
             case .image(let image, let files)?: return try await layered(files, image.layers, "the image \(name)")
             case .folder(let folder)?:
-                let source = CopyOperation.Source(
-                    tree: UnionTree(layers: [.plain(folder)]), ignored: IgnorePatterns.none, keepsOwners: false,
-                    name: "the context '\(name)'")
-                return Origin(source: source, trees: [folder], identity: ["context", name])
+                return Origin(
+                    source: .init(folder: folder, name: name), trees: [folder], identity: ["context", name])
             case nil: throw BuildError("[internal error] '\(name)' was not resolved", at: range)
             }
         case .scratch:

@@ -6,7 +6,7 @@ import SystemPackage
 extension StageBuilder {
     /// RUN: the command runs on top of the layers so far, and what it changed becomes the next one.
     mutating func perform(_ run: RunInstruction, _ instruction: Instruction) async throws {
-        let arguments = self.arguments(of: run)
+        let arguments = state.arguments(of: run)
         var mounts = try await prepareMounts(of: run)
         let taken = mounts
         defer { taken.release() }
@@ -16,18 +16,9 @@ extension StageBuilder {
         if run.network?.value == RunInstruction.Network.none { command.network = .none }
         let result = try await files.run(command, mounts: mounts.mounts, on: draft.layers)
         guard result.status.isSuccess else { throw failure(of: instruction, result) }
-        let text = historyText(arguments)
+        let text = historyText(running: arguments)
         guard let layer = result.layer else { return draft.appendHistory(text) }
         draft.append(layer, createdBy: text)
-    }
-
-    /// The words that are executed: the shell form with the stage's shell, the JSON form as it is.
-    private func arguments(of run: RunInstruction) -> [String] {
-        switch run.command {
-        case .shell(let text): draft.shell + [text]
-        case .exec(let words): words
-        case .script(let name, _): draft.shell + ["/dev/pipes/\(name)"]
-        }
     }
 
     /// A heredoc that is a program of its own, for every user to execute and nobody to change.
@@ -57,7 +48,7 @@ extension StageBuilder {
     }
 
     /// `|2 A=1 B=2 /bin/sh -c make`: the build arguments that the command saw, as Docker writes them.
-    private func historyText(_ arguments: [String]) -> String {
+    func historyText(running arguments: [String]) -> String {
         let declared = scope.declaredArguments
         let prefix =
             declared.isEmpty

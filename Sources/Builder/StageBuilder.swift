@@ -4,90 +4,119 @@ import OCI
 import Sandbox
 import SystemIO
 
-/// Builds one stage: takes its instructions one after the other, each as a step that changes the draft.
+/// Builds one stage: takes its instructions one after the other, each as a step that changes the state.
 struct StageBuilder {
-    let plan: StagePlan
     let surroundings: Surroundings
-    var draft: ImageDraft
-    var scope: StageScope
+    var state: StageState
     let files: any StageFiles
-    /// Whether CMD was given in this very stage.
-    var commandIsOwn = false
+    /// The number of the first step among those of the whole build, and how many these are.
+    let numbers: (first: Int, count: Int)
     /// Told of every layer at once, so that publishing overlaps building; `nil` for a stage that is not published.
     let publish: (@Sendable (StoredLayer) -> Void)?
+    /// Of the files that the last COPY took.
+    var copiedFingerprint = 0
 
     /// What a stage needs of the build around it.
-    struct Surroundings {
+    struct Surroundings: Sendable {
         let tools: BuildTools
         let context: BuildContext
         let time: CreationTime
-        /// The stages that are finished, by index.
-        let finished: [Int: FinishedStage]
+        let cache: StepCache
+        let keys: StepKeys
+        /// The identities that stages have before they are built.
+        let defined: [Int: Digest]
+        /// Another stage, finished: built now if nobody has asked for it before.
+        let stage: @Sendable (Int) async throws -> FinishedStage
         /// Images and named contexts that COPY --from names.
         let external: [String: ExternalSource]
     }
 
     /// A stage that others may start from or copy from.
-    struct FinishedStage {
-        let draft: ImageDraft
-        let scope: StageScope
+    struct FinishedStage: Sendable {
+        let state: StageState
         let files: any StageFiles
+
+        var layers: [StoredLayer] { state.draft.layers }
     }
 
     /// What COPY --from may name besides a stage.
-    enum ExternalSource {
+    enum ExternalSource: Sendable {
         case image(BaseImage, any StageFiles)
         case folder(Directory)
     }
 
     var tools: BuildTools { surroundings.tools }
+    var plan: StagePlan { state.plan }
     var stageName: String { plan.stage.label }
+    var scope: StageScope { state.scope }
+    var draft: ImageDraft {
+        get { state.draft }
+        set { state.draft = newValue }
+    }
 
     /// Runs every instruction.
     ///
     /// - Throws: `BuildError` with the place of the instruction that failed.
-    mutating func build(progress: inout StepCounter) async throws -> FinishedStage {
-        for instruction in plan.instructions {
+    mutating func build() async throws -> FinishedStage {
+        for (index, instruction) in plan.instructions.enumerated() {
             do {
                 try tools.checkCancelled()
-                try await step(instruction, progress: &progress)
+                try await step(instruction, number: numbers.first + index)
             } catch {
                 throw BuildError(error, doing: "\(instruction.name) failed").at(instruction.range)
             }
         }
-        return FinishedStage(draft: draft, scope: scope, files: files)
+        return FinishedStage(state: state, files: files)
     }
 
-    private mutating func step(_ written: Instruction, progress: inout StepCounter) async throws {
-        let number = progress.next()
+    private mutating func step(_ written: Instruction, number: Int) async throws {
         let start = ContinuousClock.now
         tools.report(
             .stepStarted(
-                number: number, count: progress.count, stage: stageName, text: written.original.hidingUserInformation))
+                number: number, count: numbers.count, stage: stageName, text: written.original.hidingUserInformation))
         let layers = draft.layers.count
         let instruction = try scope.expanded(written)
         // A variable may hold what the text does not show.
         try SupportCheck.check(instruction)
-        try await perform(instruction)
-        try scope.apply(instruction)
-        if case .env = instruction.kind { draft.setEnvironment(scope.configEnvironment) }
+        var place: String?
+        if instruction.makesLayer {
+            place = try await obey(instruction)
+        } else {
+            try state.configure(instruction)
+        }
+        try state.settle(instruction)
         let layer = draft.layers.count > layers ? draft.layers.last : nil
         if let layer { publish?(layer) }
         tools.report(
             .stepFinished(
-                number: number, seconds: (ContinuousClock.now - start).seconds, layer: layer?.layer.descriptor))
+                number: number, seconds: (ContinuousClock.now - start).seconds, layer: layer?.layer.descriptor,
+                cachedIn: place))
     }
 
-    private mutating func perform(_ instruction: Instruction) async throws {
+    /// Does what makes a layer.
+    mutating func perform(_ instruction: Instruction) async throws {
         switch instruction.kind {
         case .run(let run): try await perform(run, instruction)
         case .copy(let copy): try await perform(copy, instruction)
         case .add(let add): try await perform(add, instruction)
         case .workdir(let path): try await changeDirectory(to: path.text)
-        case .arg: break
-        case .env, .label, .maintainer, .cmd, .entrypoint, .expose, .volume, .user, .shell, .stopsignal, .healthcheck,
-            .onbuild:
-            try configure(instruction)
+        case .arg, .env, .label, .maintainer, .cmd, .entrypoint, .expose, .volume, .user, .shell, .stopsignal,
+            .healthcheck, .onbuild:
+            break  // They make none.
+        }
+    }
+
+    /// The line of history that an instruction gets which makes a layer.
+    func historyText(of instruction: Instruction) -> String {
+        switch instruction.kind {
+        case .run(let run): historyText(running: state.arguments(of: run))
+        case .copy(let copy):
+            historyText(
+                instruction, copy.options, from: copy.from, keepsParents: copy.parents, copy.sources, copy.destination)
+        case .add(let add):
+            historyText(instruction, add.options, add.sources.map(\.withoutUserInformation), add.destination)
+        case .workdir(let path): "WORKDIR \(state.directory(path.text).absolute)"
+        default: instruction.original
         }
     }
 
@@ -118,7 +147,7 @@ struct StageBuilder {
 
     /// Creates the working directory and what leads to it, for the current user, and makes it the place of what follows.
     private mutating func changeDirectory(to written: String) async throws {
-        let path = ImagePath(cleaning: written, below: ImagePath(cleaning: draft.workingDirectory))
+        let path = state.directory(written)
         draft.update { $0.workingDir = path.absolute }
         let text = "WORKDIR \(path.absolute)"
         guard !path.isRoot else { return draft.appendHistory(text) }
@@ -157,20 +186,5 @@ struct StageBuilder {
             tools.report(.warning("WORKDIR makes its folders for root: \(error)"))
             return (0, 0)
         }
-    }
-}
-
-/// Numbers the steps of a whole build.
-struct StepCounter {
-    let count: Int
-    private var number = 0
-
-    init(count: Int) {
-        self.count = count
-    }
-
-    mutating func next() -> Int {
-        number += 1
-        return number
     }
 }

@@ -8,6 +8,7 @@ package import SystemPackage
 ///
 /// ```
 /// blobs/sha256/<hex>     verified blobs; visible only by a rename after they were verified
+/// steps/<key>            what a step came to (see `StepCache`)
 /// trees/<name>/          an unpacked layer, complete or absent: root/ and the list of its implied folders (see `TreeStore`)
 /// mounts/<key>/<n>/      contents of a cache mount (see `CacheMounts`)
 /// work/<build>/          one build's scratch, locked by its owner; what a dead owner left is removed by the next build
@@ -17,10 +18,11 @@ package import SystemPackage
 /// In a user namespace trees and mounts have other owners on the disk, and other marks of overlayfs: they are in folders of their
 /// own, `trees-<ids>` and `mounts-<ids>`, one for each mapping of ids.
 ///
-/// Time of modification of a blob, tree or cache: when a build last used it.
+/// Time of modification of a blob, record, tree or cache: when a build last used it.
 package final class StateDirectory: Sendable {
     package let path: FilePath
     let blobs: Directory
+    let steps: Directory
     let trees: Directory
     let mounts: Directory
     let work: Directory
@@ -37,6 +39,7 @@ package final class StateDirectory: Sendable {
         self.path = path
         root = try Directory(opening: path)
         blobs = try Directory(creating: path.appending("blobs").appending("sha256"))
+        steps = try Directory(creating: path.appending("steps"))
         work = try Directory(creating: path.appending("work"))
         attributes = try StateDirectory.attributes(in: work)
         let suffix = attributes == .trusted ? "" : "-" + (try IdentityMapping.current()).key

@@ -24,7 +24,7 @@ package struct StatePruner {
 
     package struct Item: Sendable, Hashable {
         package enum Kind: String, Sendable, Hashable {
-            case blob, tree, cache
+            case blob, step, tree, cache
             /// What a build that died has left.
             case scratch
         }
@@ -143,6 +143,9 @@ package struct StatePruner {
         let blobs: FilePath = "blobs/sha256"
         for (name, status) in try entries(of: blobs, in: root) {
             try add(.blob, "sha256:\(name)", blobs, name, used: status.modified)
+        }
+        for (name, status) in try entries(of: "steps", in: root) {
+            try add(.step, name.string, "steps", name, used: status.modified)
         }
         for top in try root.names().sorted(by: { $0.string < $1.string }) {
             if top == "trees" || top.string.hasPrefix("trees-") {

@@ -45,6 +45,9 @@ package struct StageScope: Sendable {
     /// ENV only: what goes into the image configuration.
     package var configEnvironment: [String] { environment.assignments }
 
+    /// ENV and ARG: what the Dockerfile itself gives to a RUN.
+    package var ownVariables: VariableList { variables }
+
     /// ENV, ARG and the given proxies: what a RUN gets.
     package var runEnvironment: VariableList {
         var result = variables

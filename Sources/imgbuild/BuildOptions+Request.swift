@@ -37,6 +37,7 @@ extension BuildOptions {
         request.taggedNameFile = taggedNameFile.map { FilePath($0) }
         request.checksPushPermission = !skipsPermissionCheck
         request.ignoresImmutableTags = ignoresImmutableTags
+        request.cache = try cache.policy()
         request.isolation = isolation
         request.compression = try compressionFormat()
         request.threads = try threadCount()

@@ -94,6 +94,9 @@ struct BuildOptions: ParsableArguments {
     @Flag(help: "Make one layer of all that the build adds to its base.")
     var singleSnapshot = false
 
+    @OptionGroup(title: "Cache")
+    var cache: CacheOptions
+
     @Option(
         name: .customLong("build-context"),
         help: ArgumentHelp(

@@ -25,8 +25,9 @@ final class ConsoleReporter: Sendable {
             let name = "[\(stage) \(number)/\(count)]"
             step.withLock { $0 = name }
             line(SourceExcerpt.printable("\(name) \(text)"), at: .info)
-        case .stepFinished(_, let seconds, let layer):
+        case .stepFinished(_, let seconds, let layer, let place):
             let name = step.withLock { $0 }
+            if let place { return line("\(name) was done before, as \(place) says", at: .info) }
             guard let layer else { return line("\(name) done in \(Self.time(seconds))", at: .debug) }
             line("\(name) done in \(Self.time(seconds)), layer of \(Self.size(layer.size))", at: .info)
         case .output(let bytes): output(bytes)

@@ -46,7 +46,7 @@ final class WholeBuild {
         let text = try folder.run(
             """
             rm -rf out
-            \(WholeBuild.program.string) --context context --no-push --oci-layout-path out --state-dir state -v error \(arguments) >/dev/null || exit 1
+            \(WholeBuild.program.string) --context context --no-push --no-cache --oci-layout-path out --state-dir state -v error \(arguments) >/dev/null || exit 1
             python3 list.py
             """)
         return text.split(separator: "\n").map(String.init)

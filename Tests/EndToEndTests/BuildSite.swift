@@ -40,8 +40,10 @@ final class BuildSite: Sendable {
     }
 
     /// The arguments that builds here have in common: the context, the state folder, and busybox as an image on disk.
-    func arguments(context: String? = nil, state: FilePath? = nil) throws -> [String] {
-        [
+    ///
+    /// - Parameter cached: whether steps may be taken from earlier builds; most tests are about what steps do.
+    func arguments(context: String? = nil, state: FilePath? = nil, cached: Bool = false) throws -> [String] {
+        (cached ? [] : ["--no-cache"]) + [
             "--context", context ?? self.context.string, "--state-dir", (state ?? self.state).string, "--build-context",
             try BusyboxImage.shared().buildContext,
         ]
@@ -49,22 +51,22 @@ final class BuildSite: Sendable {
 
     /// Builds and waits. A failing build is a result.
     func build(
-        _ more: [String] = ["--no-push"], context: String? = nil, state: FilePath? = nil,
+        _ more: [String] = ["--no-push"], context: String? = nil, state: FilePath? = nil, cached: Bool = false,
         environment: [String: String] = [:]
     ) throws -> Build {
         Build(
             try Program.run(
-                [Self.program.string] + arguments(context: context, state: state) + more,
+                [Self.program.string] + arguments(context: context, state: state, cached: cached) + more,
                 environment: self.environment(adding: environment), in: folder.path))
     }
 
     /// Builds, and demands that it succeeds.
     @discardableResult
     func require(
-        _ more: [String] = ["--no-push"], context: String? = nil, state: FilePath? = nil,
+        _ more: [String] = ["--no-push"], context: String? = nil, state: FilePath? = nil, cached: Bool = false,
         environment: [String: String] = [:], sourceLocation: SourceLocation = #_sourceLocation
     ) throws -> Build {
-        let build = try build(more, context: context, state: state, environment: environment)
+        let build = try build(more, context: context, state: state, cached: cached, environment: environment)
         try #require(build.status == 0, "\(build.log)", sourceLocation: sourceLocation)
         return build
     }

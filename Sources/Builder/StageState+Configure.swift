@@ -1,20 +1,20 @@
 import Dockerfile
 import OCI
 
-extension StageBuilder {
-    /// Obeys an expanded instruction that changes the config and no file.
+extension StageState {
+    /// Does what an expanded instruction does to the config.
     mutating func configure(_ instruction: Instruction) throws {
         switch instruction.kind {
         case .env(let pairs):
             // The scope takes the values over after this; the config gets its environment from there.
-            draft.appendHistory("ENV " + StageBuilder.join(pairs))
+            draft.appendHistory("ENV " + StageState.join(pairs))
         case .label(let pairs):
             draft.update { config in
                 for pair in pairs {
                     config.labels = (config.labels ?? [:]).merging([pair.key.text: pair.value.text]) { $1 }
                 }
             }
-            draft.appendHistory("LABEL " + StageBuilder.join(pairs))
+            draft.appendHistory("LABEL " + StageState.join(pairs))
         case .maintainer(let name):
             draft.setAuthor(name.text)
             draft.appendHistory("MAINTAINER \(name.text)")
@@ -22,7 +22,7 @@ extension StageBuilder {
             let words = withShell(command)
             draft.update { $0.cmd = words }
             commandIsOwn = true
-            draft.appendHistory("CMD " + StageBuilder.list(words))
+            draft.appendHistory("CMD " + StageState.list(words))
         case .entrypoint(let command):
             let words = withShell(command)
             // A CMD of this stage was written for this ENTRYPOINT; an inherited one was written for another.
@@ -31,24 +31,24 @@ extension StageBuilder {
                 config.entrypoint = words.isEmpty ? nil : words
                 if !keepsCommand { config.cmd = nil }
             }
-            draft.appendHistory("ENTRYPOINT " + StageBuilder.list(words))
+            draft.appendHistory("ENTRYPOINT " + StageState.list(words))
         case .expose(let expose):
             let ports = try expose.ports()
             draft.update { config in
                 for port in ports { config.exposedPorts = (config.exposedPorts ?? [:]).merging([port: .init()]) { $1 } }
             }
-            draft.appendHistory("EXPOSE " + StageBuilder.list(ports, quoted: false))
+            draft.appendHistory("EXPOSE " + StageState.list(ports, quoted: false))
         case .volume(let paths):
             draft.update { config in
                 for path in paths { config.volumes = (config.volumes ?? [:]).merging([path.text: .init()]) { $1 } }
             }
-            draft.appendHistory("VOLUME " + StageBuilder.list(paths.map(\.text), quoted: false))
+            draft.appendHistory("VOLUME " + StageState.list(paths.map(\.text), quoted: false))
         case .user(let user):
             draft.update { $0.user = user.text }
             draft.appendHistory("USER \(user.text)")
         case .shell(let words):
             draft.update { $0.shell = words }
-            draft.appendHistory("SHELL " + StageBuilder.list(words))
+            draft.appendHistory("SHELL " + StageState.list(words))
         case .stopsignal(let signal):
             draft.update { $0.stopSignal = signal.text }
             draft.appendHistory("STOPSIGNAL \(signal.text)")
@@ -57,8 +57,11 @@ extension StageBuilder {
             draft.appendHistory(instruction.original)
         case .onbuild(let onbuild):
             draft.update { $0.onBuild = ($0.onBuild ?? []) + [onbuild.trigger] }
-        case .add, .arg, .copy, .run, .workdir:
-            break  // These are steps of their own.
+        case .arg: break
+        case .workdir(let path):
+            let directory = directory(path.text).absolute
+            draft.update { $0.workingDir = directory }
+        case .add, .copy, .run: break  // They change files only.
         }
     }
 
