@@ -63,7 +63,7 @@ let package = Package(
         .executableTarget(
             name: "imgbuild",
             dependencies: [
-                "Builder", "Dockerfile", "OCI", "SystemIO", systemPackage,
+                "Builder", "Dockerfile", "OCI", "Registry", "SystemIO", systemPackage,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             cSettings: gnu, swiftSettings: strict),

@@ -8,7 +8,7 @@ import SystemPackage
 /// An image to build on: its documents, and layers that nobody has fetched yet.
 struct BaseImage: Sendable {
     let config: ImageConfig
-    let layers: [StoredLayer]
+    private(set) var layers: [StoredLayer]
     /// Its manifest's digest, for messages.
     let digest: Digest
 
@@ -25,12 +25,20 @@ struct BaseImage: Sendable {
                 try read(name, at: layout.path, reference: layout.reference, platform: platform)
             }
         }
-        let candidates = registries.candidates(for: try ImageReference(parsing: name))
+        let reference = try ImageReference(parsing: name)
+        let candidates = registries.candidates(for: reference)
         for (index, candidate) in candidates.enumerated() {
             do {
                 let purpose: RegistryReach.Purpose = index + 1 < candidates.count ? .mirror : .pull
-                return try await pull(
-                    candidate, platform: platform, client: registries.client(for: candidate.registry, to: purpose))
+                let client = registries.client(for: candidate.registry, to: purpose)
+                var image =
+                    candidate == reference
+                    ? try await pull(candidate, platform: platform, client: client)
+                    : try await pullFromMirror(candidate, platform: platform, client: client)
+                // Who has the manifest need not have the blobs: what comes after is asked first, what failed already last.
+                let others = (candidates[(index + 1)...] + candidates[..<index]).map(BlobOrigin.init)
+                for layer in image.layers.indices { image.layers[layer].fallbacks = others }
+                return image
             } catch {
                 guard index + 1 < candidates.count, !Task.isCancelled else { throw error }
                 registries.warn("the mirror's \(candidate) cannot be used: \(error); trying \(candidates[index + 1])")
@@ -44,6 +52,19 @@ struct BaseImage: Sendable {
 
     // MARK: From a registry
 
+    /// Pulls from a mirror. A pull-through cache of ECR makes its repository at the first pull, and may say meanwhile that there is
+    /// none: it is asked once more.
+    private static func pullFromMirror(
+        _ reference: ImageReference, platform: Platform, client: RegistryClient
+    ) async throws -> BaseImage {
+        do { return try await pull(reference, platform: platform, client: client) } catch let error as RegistryError {
+            guard error.status == 404, client.isECR else { throw error }
+            // The import of a manifest takes a moment; layers follow when they are asked for.
+            try await Task.sleep(for: .seconds(2))
+            return try await pull(reference, platform: platform, client: client)
+        }
+    }
+
     private static func pull(
         _ reference: ImageReference, platform: Platform, client: RegistryClient
     ) async throws -> BaseImage {
@@ -56,7 +77,7 @@ struct BaseImage: Sendable {
         let config = try await client.smallBlob(manifest.config, repository: reference.repository)
         return try make(
             manifest, config: config, digest: fetched.descriptor.digest, name: "\(reference)", platform: platform,
-            origin: .registry(reference.registry, repository: reference.repository))
+            origin: BlobOrigin(reference))
     }
 
     // MARK: From a layout

@@ -11,6 +11,22 @@ enum BlobOrigin: Sendable, Hashable {
     case store
     case registry(String, repository: String)
     case layout(FilePath)
+
+    /// The repository of an image.
+    init(_ image: ImageReference) {
+        self = .registry(image.registry, repository: image.repository)
+    }
+}
+
+/// For people.
+extension BlobOrigin: CustomStringConvertible {
+    var description: String {
+        switch self {
+        case .store: "the state folder"
+        case .registry(let registry, let repository): "\(registry)/\(repository)"
+        case .layout(let path): path.printable
+        }
+    }
 }
 
 /// Brings blobs into the store, verified.
@@ -28,24 +44,50 @@ struct BlobFetcher: Sendable {
         let file = try store.makeFile()
         let name = file.name
         let raw = file.descriptor.raw
-        let from: String
+        let from: BlobOrigin
         do {
-            switch stored.origin {
-            case .store: throw BuildError("the blob \(descriptor.digest) disappeared from the state folder")
-            case .registry(let registry, let repository):
-                from = "\(registry)/\(repository)"
-                try await registries.client(for: registry, to: .pull).blob(
-                    descriptor, repository: repository, to: .file(raw))
-            case .layout(let path):
-                from = path.printable
-                try await pool.run { () throws(any Error) in try BlobFetcher.copy(descriptor, from: path, to: raw) }
-            }
+            from = try await fetch(stored, to: raw)
             try store.adopt(name, as: descriptor.digest)
         } catch {
             store.discard(name)
             throw error
         }
-        report(.baseFetched(descriptor, from: from, seconds: (ContinuousClock.now - start).seconds))
+        report(.baseFetched(descriptor, from: "\(from)", seconds: (ContinuousClock.now - start).seconds))
+    }
+
+    /// Writes a blob to an open file, from the first of its places that has it.
+    ///
+    /// - Returns: that place.
+    private func fetch(_ stored: StoredLayer, to file: Int32) async throws -> BlobOrigin {
+        let places = [stored.origin] + stored.fallbacks
+        for (index, place) in places.enumerated() {
+            let isLast = index + 1 == places.count
+            do {
+                try await fetch(stored.layer.descriptor, from: place, isLast: isLast, to: file)
+                return place
+            } catch {
+                guard !isLast, !Task.isCancelled else { throw error }
+                report(
+                    .warning(
+                        "a layer cannot be had from the mirror's \(place): \(error); trying \(places[index + 1])"))
+                // What came of it is not what the next place begins with.
+                guard ftruncate(file, 0) == 0 else { throw SystemError.last("ftruncate") }
+            }
+        }
+        throw BuildError("[internal error] the blob \(stored.layer.descriptor.digest) has no place")
+    }
+
+    private func fetch(
+        _ descriptor: Descriptor, from place: BlobOrigin, isLast: Bool, to file: Int32
+    ) async throws {
+        switch place {
+        case .store: throw BuildError("the blob \(descriptor.digest) disappeared from the state folder")
+        case .registry(let registry, let repository):
+            try await registries.client(for: registry, to: isLast ? .pull : .mirror).blob(
+                descriptor, repository: repository, to: .file(file))
+        case .layout(let path):
+            try await pool.run { () throws(any Error) in try BlobFetcher.copy(descriptor, from: path, to: file) }
+        }
     }
 
     /// Copies a blob out of a layout, and checks size and digest as the bytes pass.

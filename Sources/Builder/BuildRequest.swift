@@ -1,4 +1,5 @@
 package import OCI
+package import Registry
 package import SystemIO
 package import SystemPackage
 
@@ -61,12 +62,8 @@ package struct BuildRequest: Sendable {
     package var ignoresImmutableTags: Bool
     package var tarPath: FilePath?
     package var layoutPath: FilePath?
-    /// Written after everything else succeeded, without a newline, as Kaniko writes it.
-    package var digestFile: FilePath?
-    /// Gets a line `repository@digest` for each destination, after everything else succeeded.
-    package var nameFile: FilePath?
-    /// Gets a line `repository:tag@digest` for each destination, after everything else succeeded.
-    package var taggedNameFile: FilePath?
+    /// Written after everything else succeeded.
+    package var files = ResultFiles()
 
     /// Which results of earlier builds may be used.
     package var cache = CachePolicy()
@@ -106,6 +103,8 @@ package struct BuildRequest: Sendable {
         package var reach: RegistryReach
         /// A docker configuration in place of those that would be looked for.
         package var authFile: FilePath?
+        /// What may answer for a registry that the docker configuration does not name.
+        package var automaticCredentials = Set(RegistryCredentials.Automatic.allCases)
         /// Whether a repository that is missing in Amazon ECR is made when the image is pushed to it.
         package var createsRepositories = false
         package var userAgent: String

@@ -36,11 +36,11 @@ package struct Builder: Sendable {
             let state = try StateDirectory(opening: request.stateDirectory)
             let scratch = try state.makeScratch()
             defer { removeScratch(scratch) }
-            try ResultFiles(request).check()
+            try request.files.check(tar: request.tarPath)
             let registries = try Registries(request.registry, pool: pool, report: report)
             async let permission: Void = checkPushPermission(registries)
             let folder = try await ContextFolder.make(
-                request, files: registries.files, scratch: scratch, pool: pool, cancellation: cancellation,
+                request, registries: registries, scratch: scratch, pool: pool, cancellation: cancellation,
                 report: report)
             let context = try await pool.run { [request, report] () throws(any Error) in
                 try BuildContext.read(folder, request, report: report)
@@ -59,7 +59,7 @@ package struct Builder: Sendable {
                 pool: pool, report: report)
             let image = try await build(
                 plan, context: context, tools: tools, cache: cache, registries: registries)
-            try ResultFiles(request).write(image.descriptor.digest)
+            try request.files.write(image.descriptor.digest, request.destinations)
             return image
         } catch {
             throw FailedBuild(error: BuildError(error, doing: "the build failed"), source: source)
@@ -71,8 +71,9 @@ package struct Builder: Sendable {
         _ plan: BuildPlan, context: BuildContext, tools: BuildTools, cache: StepCache, registries: Registries
     ) async throws -> BuiltImage {
         let publisher = Publisher(
-            destinations: request.pushes ? request.destinations : [], blobs: tools.blobs, registries: registries,
-            ignoresImmutableTags: request.ignoresImmutableTags, report: report)
+            destinations: Destinations(
+                references: request.pushes ? request.destinations : [], registries: registries,
+                ignoresImmutableTags: request.ignoresImmutableTags, report: report), blobs: tools.blobs)
         let makeFiles = try IsolationChooser(request: request, tools: tools).choose(for: plan)
         let image = try await publishing(with: publisher) { [request] publish in
             let squashes = request.squashes
@@ -159,7 +160,8 @@ package struct Builder: Sendable {
 
     private func checkPushPermission(_ registries: Registries) async throws {
         guard request.pushes, request.checksPushPermission else { return }
-        try await PushPermission(destinations: request.destinations, registries: registries).check()
+        try await PushPermission(destinations: request.destinations, registries: registries).check(
+            otherwise: "nothing was built")
     }
 
     private func removeScratch(_ scratch: Scratch) {

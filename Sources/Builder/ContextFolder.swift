@@ -25,12 +25,12 @@ struct ContextFolder: Sendable {
     ///
     /// - Throws: `BuildError` that says which source it is, and why it cannot be used.
     static func make(
-        _ request: BuildRequest, files: FileClient, scratch: Scratch, pool: BlockingPool, cancellation: Cancellation,
-        report: @escaping EventSink
+        _ request: BuildRequest, registries: Registries, scratch: Scratch, pool: BlockingPool,
+        cancellation: Cancellation, report: @escaping EventSink
     ) async throws -> ContextFolder {
         var archive: FilePath?
-        if case .archive(.remote(let remote)) = request.source {
-            archive = try await fetch(remote, files, scratch, report)
+        if case .archive(let source) = request.source {
+            archive = try await fetch(source, registries, scratch, report)
         }
         return try await pool.run { [archive] () throws(any Error) in
             var folder =
@@ -154,16 +154,27 @@ struct ContextFolder: Sendable {
 
     // MARK: Archives
 
+    /// Brings an archive here that is not; `nil` for one that is.
     private static func fetch(
-        _ remote: RemoteArchive, _ files: FileClient, _ scratch: Scratch, _ report: EventSink
-    ) async throws -> FilePath {
-        report(.note("fetching \(remote.url)"))
+        _ source: ContextArchive, _ registries: Registries, _ scratch: Scratch, _ report: EventSink
+    ) async throws -> FilePath? {
+        switch source {
+        case .file, .standardInput: return nil
+        case .remote, .object: break
+        }
+        let name = source.name
+        report(.note("fetching \(name)"))
         let folder = try scratch.makeFolder("context-archive")
         let file = try folder.open("archive", O_RDWR | O_CREAT | O_EXCL, mode: 0o600, .noSymlinks)
         do {
-            _ = try await files.fetch(remote.url, authorization: remote.authorization, to: file.raw)
+            switch source {
+            case .remote(let remote):
+                _ = try await registries.files.fetch(remote.url, authorization: remote.authorization, to: file.raw)
+            case .object(let object): _ = try await registries.objects.fetch(object, to: file.raw)
+            case .file, .standardInput: break
+            }
         } catch {
-            throw BuildError(error, doing: "the context \(remote.url) cannot be fetched")
+            throw BuildError(error, doing: "the context \(name) cannot be fetched")
         }
         return folder.path.appending("archive")
     }
@@ -172,11 +183,10 @@ struct ContextFolder: Sendable {
         _ source: ContextArchive, fetched: FilePath?, _ scratch: Scratch, _ cancellation: Cancellation,
         _ report: EventSink
     ) throws -> ContextFolder {
-        let name: String
+        let name = source.name
         let file: OwnedDescriptor
         switch source {
         case .file(let path):
-            name = path.printable
             do { file = try OwnedDescriptor.open(path, O_RDONLY) } catch {
                 throw BuildError("the context '\(name)' cannot be read: \(error)")
             }
@@ -184,10 +194,8 @@ struct ContextFolder: Sendable {
                 throw BuildError("the context '\(name)' is a folder", hint: "write it without tar://")
             }
         case .standardInput:
-            name = "standard input"
             file = try StandardInput.spool(in: scratch, cancellation: cancellation)
-        case .remote(let remote):
-            name = remote.url.description
+        case .remote, .object:
             guard let fetched else { throw BuildError("[internal error] \(name) was not fetched") }
             file = try OwnedDescriptor.open(fetched, O_RDONLY)
             // It goes away when it is closed.
@@ -212,5 +220,17 @@ struct ContextFolder: Sendable {
             hint += "; the address of a Git repository ends in .git, or names a ref: URL#refs/heads/main"
         }
         return BuildError("the context cannot be unpacked: \(error)", hint: hint)
+    }
+}
+
+extension ContextArchive {
+    /// For messages.
+    fileprivate var name: String {
+        switch self {
+        case .file(let path): path.printable
+        case .standardInput: "standard input"
+        case .remote(let remote): remote.url.description
+        case .object(let object): object.description
+        }
     }
 }

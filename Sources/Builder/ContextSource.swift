@@ -1,5 +1,5 @@
 import Dockerfile
-import Registry
+package import Registry
 package import SystemPackage
 
 /// A tar, plain or compressed, that is a context.
@@ -7,6 +7,7 @@ package enum ContextArchive: Sendable {
     case file(FilePath)
     case standardInput
     case remote(RemoteArchive)
+    case object(S3Object)
 }
 
 /// The address of a tar.
@@ -16,12 +17,11 @@ package struct RemoteArchive: Sendable {
 }
 
 extension BuildRequest.Source {
-    /// The schemes that Kaniko takes and this builder does not, with what to do in their place.
+    /// The schemes that Kaniko takes and this builder does not, each with what to do in their place.
     private static let refused = [
-        "s3": "aws s3 cp s3://BUCKET/KEY - | imgbuild --context tar://stdin ...",
-        "gs": "gcloud storage cat gs://BUCKET/KEY | imgbuild --context tar://stdin ...",
+        "gs": "gcloud storage cat gs://BUCKET/KEY | imgbuild --context tar://stdin ..."
     ]
-    private static let known = ["dir", "tar", "git", "ssh", "git+ssh", "file", "https", "http"]
+    private static let known = ["dir", "tar", "git", "ssh", "git+ssh", "file", "https", "http", "s3"]
 
     /// Reads a `--context` in Kaniko's syntax.
     ///
@@ -61,6 +61,12 @@ extension BuildRequest.Source {
                     user: $0.username, password: $0.password ?? "", origin: "the user information in the address")
             }
             self = .archive(.remote(RemoteArchive(url: url, authorization: authorization)))
+        case "s3":
+            do throws(RegistryError) {
+                self = .archive(.object(try S3Object(parsing: context)))
+            } catch {
+                throw BuildError("the context cannot be used: \(error)", hint: error.hint)
+            }
         case let scheme?:
             if let instead = Self.refused[scheme] {
                 throw BuildError(

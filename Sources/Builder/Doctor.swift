@@ -48,7 +48,9 @@ package struct Doctor: Sendable {
             note(good("state folder", "\(request.stateDirectory.printable) can be written"))
             note(await isolation(state, scratch))
             do {
-                let registries = try Registries(request.registry, pool: pool) { event in
+                var settings = request.registry
+                settings.createsRepositories = false
+                let registries = try Registries(settings, pool: pool) { event in
                     guard case .warning(let text) = event else { return }
                     tell(Finding(topic: "note", text: text, hint: nil, isGood: true))
                 }
@@ -97,24 +99,34 @@ package struct Doctor: Sendable {
             let found = try await registries.explain(destination)
             let source =
                 found.source.map { "credentials from \($0)" } ?? "no credentials were found: requests go without"
-            let identity = found.identity.map { ", in AWS as \($0.arn) (account \($0.account))" } ?? ""
+            var identity = found.identity.map { ", in AWS as \($0.arn) (account \($0.account))" } ?? ""
+            if let failure = found.identityFailure { identity = "; in AWS as whom, is not known: \(failure)" }
             findings.append(good(topic, source + identity))
         } catch {
             findings.append(bad(topic, error))
         }
-        do {
-            try await PushPermission(destinations: [destination], registries: registries).check()
-            findings.append(good(topic, "\(destination.repository) may be pushed to"))
-        } catch {
-            findings.append(bad(topic, error))
-        }
+        findings.append(await permission(destination, registries, topic))
         return findings
+    }
+
+    /// Whether the repository is there, as far as its registry wants it to be, and may be pushed to. Nothing is made.
+    private func permission(_ destination: ImageReference, _ registries: Registries, _ topic: String) async -> Finding {
+        let repository = destination.repository
+        do throws(RegistryError) {
+            try await registries.client(for: destination.registry, to: .push).checkPush(to: repository)
+            return good(topic, "\(repository) may be pushed to")
+        } catch {
+            guard request.registry.createsRepositories, error.codes.contains("NAME_UNKNOWN") else {
+                return bad(topic, error, doing: "\(repository) cannot be pushed to")
+            }
+            return good(topic, "\(repository) does not exist; a push makes it (--create-repository)")
+        }
     }
 
     private func context(_ scratch: Scratch, _ registries: Registries) async -> Finding {
         do {
             let folder = try await ContextFolder.make(
-                request, files: registries.files, scratch: scratch, pool: pool, cancellation: cancellation,
+                request, registries: registries, scratch: scratch, pool: pool, cancellation: cancellation,
                 report: { _ in })
             // Fails where there is no Dockerfile.
             _ = try await pool.run { [request] () throws(any Error) in
@@ -130,8 +142,8 @@ package struct Doctor: Sendable {
         Finding(topic: topic, text: text, hint: nil, isGood: true)
     }
 
-    private func bad(_ topic: String, _ error: any Error) -> Finding {
-        let error = BuildError(error, doing: "it cannot be used")
+    private func bad(_ topic: String, _ error: any Error, doing: String = "it cannot be used") -> Finding {
+        let error = BuildError(error, doing: doing)
         return Finding(topic: topic, text: error.message, hint: error.hint, isGood: false)
     }
 }

@@ -70,6 +70,13 @@ struct GitProgram: Sendable {
         let numbered = configuration.enumerated().flatMap { index, pair in
             ["GIT_CONFIG_KEY_\(index)=\(pair.0)", "GIT_CONFIG_VALUE_\(index)=\(pair.1)"]
         }
+        // Debian's git has a TLS library of its own, which knows other names for these.
+        for (name, own) in [("SSL_CERT_FILE", "GIT_SSL_CAINFO"), ("SSL_CERT_DIR", "GIT_SSL_CAPATH")]
+        where GitProgram.value(of: own, in: environment) == nil {
+            // Several folders stand with colons between them; git takes one.
+            guard let path = GitProgram.value(of: name, in: environment)?.split(separator: ":").first else { continue }
+            variables.append("\(own)=\(path)")
+        }
         self.environment =
             environment.filter { !$0.hasPrefix("GIT_SSH_COMMAND=") || namesSSH } + variables + numbered
             + [

@@ -130,4 +130,6 @@ extension BuildRequest.ImageFormat {
 struct StoredLayer: Sendable, Hashable {
     var layer: Layer
     var origin: BlobOrigin
+    /// Where the same blob is looked for when its origin fails: other mirrors, and the registry that they stand for.
+    var fallbacks: [BlobOrigin] = []
 }

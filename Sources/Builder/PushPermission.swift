@@ -8,8 +8,9 @@ struct PushPermission: Sendable {
 
     /// Asks for each repository once, all at the same time.
     ///
+    /// - Parameter consequence: what a refusal means, as "nothing was built".
     /// - Throws: `BuildError` that names a destination, why its registry refuses, and what to do.
-    func check() async throws {
+    func check(otherwise consequence: String) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             var asked: Set<String> = []
             for destination in destinations
@@ -20,7 +21,7 @@ struct PushPermission: Sendable {
                             to: destination.repository)
                     } catch {
                         throw BuildError(
-                            error, doing: "the image cannot be pushed to \(destination), and nothing was built")
+                            error, doing: "the image cannot be pushed to \(destination), and \(consequence)")
                     }
                 }
             }

@@ -29,7 +29,8 @@ final class Registries: Sendable {
         var reached = Registries.transportSettings(settings)
         transport = CurlTransport(pool: pool, settings: reached)
         credentials = try RegistryCredentials(
-            environment: settings.environment, authFile: settings.authFile, transport: reached, pool: pool
+            environment: settings.environment, authFile: settings.authFile,
+            automatic: settings.automaticCredentials, transport: reached, pool: pool
         ) { note in
             switch note {
             case .warning(let text): report(.warning(text))
@@ -55,6 +56,9 @@ final class Registries: Sendable {
 
     /// For addresses that are no registry's, with the same proxies and certificates.
     var files: FileClient { FileClient(transport: transport) }
+
+    /// Objects of S3, with the AWS credentials that ECR gets.
+    var objects: S3Client { credentials.objects }
 
     /// Which credentials answer for an image's repository, and for ECR as whom.
     func explain(_ reference: ImageReference) async throws -> RegistryCredentials.Explanation {

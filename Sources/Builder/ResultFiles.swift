@@ -1,25 +1,29 @@
 import Glibc
 import OCI
 import SystemIO
-import SystemPackage
+package import SystemPackage
 
 /// The small files that tell the next step of a pipeline what was made: the digest, and the image's names with it.
 ///
 /// They are written when everything else succeeded, and only then: a file that exists after a failed build lies.
-struct ResultFiles {
-    private let request: BuildRequest
+package struct ResultFiles: Sendable {
+    /// Gets the digest, without a newline, as Kaniko writes it.
+    package var digest: FilePath?
+    /// Gets a line `repository@digest` for each destination.
+    package var names: FilePath?
+    /// Gets a line `repository:tag@digest` for each destination.
+    package var taggedNames: FilePath?
 
-    init(_ request: BuildRequest) {
-        self.request = request
-    }
+    package init() {}
 
-    /// Makes sure, before any work, that every file that the build shall write can be written: nobody builds for an hour to learn
-    /// that a folder is read-only. Nothing is written.
-    func check() throws {
+    /// Makes sure, before any work, that every file can be written: nobody builds for an hour to learn that a folder is
+    /// read-only. Nothing is written.
+    ///
+    /// - Parameter tar: the image itself as a file, if that is asked for.
+    func check(tar: FilePath? = nil) throws {
         for (flag, path) in [
-            ("--tar-path", request.tarPath), ("--digest-file", request.digestFile),
-            ("--image-name-with-digest-file", request.nameFile),
-            ("--image-name-tag-with-digest-file", request.taggedNameFile),
+            ("--tar-path", tar), ("--digest-file", digest), ("--image-name-with-digest-file", names),
+            ("--image-name-tag-with-digest-file", taggedNames),
         ] {
             guard let path else { continue }
             do { try OutputFile.check(path) } catch {
@@ -29,15 +33,15 @@ struct ResultFiles {
     }
 
     /// Writes each file that was asked for.
-    func write(_ digest: Digest) throws {
-        let names = request.destinations.map(\.kanikoName)
-        let tagged = zip(names, request.destinations).map { name, destination in
-            "\(name):\(destination.tag ?? "latest")@\(digest)\n"
+    func write(_ image: Digest, _ destinations: [ImageReference]) throws {
+        let kanikoNames = destinations.map(\.kanikoName)
+        let tagged = zip(kanikoNames, destinations).map { name, destination in
+            "\(name):\(destination.tag ?? "latest")@\(image)\n"
         }
         // Kaniko's own forms: scripts read them.
         for (text, path) in [
-            (digest.description, request.digestFile), (names.map { "\($0)@\(digest)\n" }.joined(), request.nameFile),
-            (tagged.joined(), request.taggedNameFile),
+            (image.description, digest), (kanikoNames.map { "\($0)@\(image)\n" }.joined(), names),
+            (tagged.joined(), taggedNames),
         ] {
             guard let path else { continue }
             do { try OutputFile.write(Array(text.utf8), to: path) } catch {

@@ -20,8 +20,16 @@ package struct ImageLayout: Sendable {
 
     /// Opens a layout for reading.
     package init(opening path: FilePath) throws(LayerError) {
-        directory = try layerCall { () throws(SystemError) in try Directory(opening: path) }
-        label = "OCI layout '\(path.printable)'"
+        try self.init(
+            try layerCall { () throws(SystemError) in try Directory(opening: path) }, name: path.printable)
+    }
+
+    /// The layout in an open folder, for reading.
+    ///
+    /// - Parameter name: what people call it.
+    package init(_ directory: Directory, name: String) throws(LayerError) {
+        self.directory = directory
+        label = "OCI layout '\(name)'"
         try checkMarker()
     }
 
@@ -119,6 +127,19 @@ package struct ImageLayout: Sendable {
         return file
     }
 
+    /// Whether a blob is there, with the size that its descriptor says.
+    ///
+    /// - Throws: `invalid` for one of another size.
+    package func has(_ descriptor: Descriptor) throws(LayerError) -> Bool {
+        do throws(LayerError) {
+            _ = try openBlob(descriptor)
+            return true
+        } catch {
+            guard case .system(let cause) = error, cause.errno == .noSuchFileOrDirectory else { throw error }
+            return false
+        }
+    }
+
     // MARK: Writing
 
     /// Stores an image and names it.
@@ -129,7 +150,7 @@ package struct ImageLayout: Sendable {
     package func write(_ image: LocalImage, tag: String?, cancellation: Cancellation) throws(LayerError) {
         let blobs = try layerCall { () throws(SystemError) in try makeBlobFolder() }
         for layer in image.distinctLayers {
-            if try has(layer) { continue }
+            if try isWritten(layer) { continue }
             try copy(try image.openBlob(layer), as: layer, into: blobs, cancellation)
         }
         try publish(image.configBytes, as: FilePath(image.manifest.config.digest.hex), in: blobs)
@@ -153,15 +174,9 @@ package struct ImageLayout: Sendable {
         return folder
     }
 
-    private func has(_ descriptor: Descriptor) throws(LayerError) -> Bool {
-        do throws(LayerError) {
-            _ = try openBlob(descriptor)
-            return true
-        } catch .system(let error) where error.errno == .noSuchFileOrDirectory {
-            return false
-        } catch .invalid {
-            return false  // cut off or foreign: written again
-        }
+    /// One that is cut off or foreign is written again.
+    private func isWritten(_ descriptor: Descriptor) throws(LayerError) -> Bool {
+        do throws(LayerError) { return try has(descriptor) } catch .invalid { return false }
     }
 
     private func copy(

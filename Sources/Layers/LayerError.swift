@@ -11,6 +11,16 @@ package enum LayerError: Error, Sendable, Hashable {
     case cancelled
 }
 
+extension LayerError {
+    /// What went wrong while bytes of a layer or archive were decompressed.
+    init(_ failure: Decompressor.Failure, layer: String, entry: String? = nil) {
+        switch failure {
+        case .system(let error): self = .system(error)
+        case .damaged(let reason): self = .invalid(layer: layer, entry: entry, reason: reason)
+        }
+    }
+}
+
 extension LayerError: CustomStringConvertible {
     package var description: String {
         switch self {

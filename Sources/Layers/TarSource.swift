@@ -28,10 +28,7 @@ final class TarSource {
             if let layer { return try layer.next() }
             return try archive?.next()
         } catch {
-            switch error {
-            case .system(let error): throw .system(error)
-            case .damaged(let reason): throw .invalid(layer: name, entry: nil, reason: reason)
-            }
+            throw LayerError(error, layer: name)
         }
     }
 

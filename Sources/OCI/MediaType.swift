@@ -30,6 +30,11 @@ package struct MediaType: RawRepresentable, Hashable, Sendable, Codable {
     package var isManifest: Bool { self == .ociManifest || self == .dockerManifest }
     package var isConfig: Bool { self == .ociConfig || self == .dockerConfig }
 
+    /// Whether a layer of this type is handed out by its vendor alone, and need not be in a registry.
+    package var isNotDistributed: Bool {
+        rawValue.contains(".nondistributable.") || rawValue.contains(".rootfs.foreign.")
+    }
+
     /// How a layer of this type is compressed; `nil` for types that are not layers we can unpack.
     package var layerCompression: Compression? {
         switch self {

@@ -9,6 +9,8 @@ package enum BlobSource: Sendable {
     case bytes([UInt8])
     /// A whole file.
     case file(FilePath)
+    /// A part of an open file.
+    case range(FileRange)
 }
 
 /// An upload that a registry has opened.
@@ -83,6 +85,9 @@ struct BlobUpload: Sendable {
         case .bytes(let bytes):
             count = Int64(bytes.count)
             body = .bytes(bytes)
+        case .range(let range):
+            count = range.count
+            body = .file(range)
         case .file(let path):
             do throws(SystemError) {
                 let range = try FileRange(opening: path, count: descriptor.size)

@@ -15,12 +15,14 @@ package final class CurlTransport: HTTPTransport {
     private let pool: BlockingPool
     private let settings: TransportSettings
     private let share: CurlShare
+    private let authorities: AuthorityFolders
     private let idle = Mutex<[CurlHandle]>([])
 
     /// - Parameter pool: bounds how many requests run at the same time.
     package init(pool: BlockingPool, settings: TransportSettings) {
         self.pool = pool
         self.settings = settings
+        authorities = AuthorityFolders(settings.trust.authoritiesDirectories)
         share = CurlShare()
     }
 
@@ -51,7 +53,7 @@ package final class CurlTransport: HTTPTransport {
         let handle = kept ?? CurlHandle(share: share)
         defer { idle.withLock { $0.append(handle) } }
         let transfer = CurlTransfer(request, cancellation, settings.timeouts)
-        return try handle.perform(transfer, settings)
+        return try handle.perform(transfer, settings, authorities)
     }
 }
 
@@ -110,7 +112,9 @@ private final class CurlHandle: @unchecked Sendable {
         curl_easy_cleanup(raw)
     }
 
-    func perform(_ transfer: CurlTransfer, _ settings: TransportSettings) throws(RegistryError) -> HTTPResponse {
+    func perform(
+        _ transfer: CurlTransfer, _ settings: TransportSettings, _ authorities: AuthorityFolders
+    ) throws(RegistryError) -> HTTPResponse {
         let request = transfer.request
         lastOrigin = request.url.origin
         curl_easy_reset(raw)
@@ -123,7 +127,7 @@ private final class CurlHandle: @unchecked Sendable {
             // libcurl writes its explanation here while it runs.
             set(CURLOPT_ERRORBUFFER, pointer: buffer.baseAddress)
             set(CURLOPT_SHARE, pointer: share.raw)
-            configure(request, settings)
+            configure(request, settings, authorities)
             imgbuild_curl_set_list(raw, CURLOPT_HTTPHEADER, headers)
             imgbuild_curl_set_list(raw, CURLOPT_CONNECT_TO, connections)
             install(transfer)
@@ -159,7 +163,9 @@ private final class CurlHandle: @unchecked Sendable {
         return list
     }
 
-    private func configure(_ request: HTTPRequest, _ settings: TransportSettings) {
+    private func configure(
+        _ request: HTTPRequest, _ settings: TransportSettings, _ authorities: AuthorityFolders
+    ) {
         set(CURLOPT_URL, string: request.url.text)
         set(CURLOPT_PROTOCOLS_STR, string: "http,https")
         set(CURLOPT_FOLLOWLOCATION, 0)
@@ -174,7 +180,7 @@ private final class CurlHandle: @unchecked Sendable {
         // An empty proxy keeps libcurl from looking into the environment for one.
         set(CURLOPT_PROXY, string: (request.url.scheme == .https ? settings.proxy.https : settings.proxy.http) ?? "")
         set(CURLOPT_NOPROXY, string: settings.proxy.exceptions ?? "")
-        configureTrust(for: request.url, settings.trust)
+        configureTrust(for: request.url, settings.trust, authorities)
         // Blobs go over HTTP/1.1, each on a connection of its own: no slower than HTTP/2 (measured), and
         // "Expect: 100-continue" lets a registry refuse a large upload before it is sent.
         var isBlob = false
@@ -195,13 +201,21 @@ private final class CurlHandle: @unchecked Sendable {
         }
     }
 
-    private func configureTrust(for url: HTTPURL, _ trust: TransportSettings.Trust) {
+    private func configureTrust(
+        for url: HTTPURL, _ trust: TransportSettings.Trust, _ authorities: AuthorityFolders
+    ) {
         guard url.scheme == .https else { return }
-        if let file = trust.entry(of: trust.hostAuthorities, for: url) ?? trust.authoritiesFile {
-            file.withPlatformString { set(CURLOPT_CAINFO, string: $0) }
-        }
-        if let directory = trust.authoritiesDirectory {
-            directory.withPlatformString { set(CURLOPT_CAPATH, string: $0) }
+        let bundle = trust.entry(of: trust.hostAuthorities, for: url) ?? trust.authoritiesFile
+        if !authorities.isEmpty {
+            // In memory they would take the place of a bundle in a file, so that is read, too.
+            let usual = imgbuild_curl_usual_authorities().map { FilePath(String(cString: $0)) }
+            var all = (bundle ?? usual).flatMap(AuthorityFolders.read) ?? []
+            all += [UInt8(ascii: "\n")] + authorities.certificates()
+            all.withUnsafeMutableBytes {
+                _ = imgbuild_curl_set_copied_bytes(raw, CURLOPT_CAINFO_BLOB, $0.baseAddress, $0.count)
+            }
+        } else if let bundle {
+            bundle.withPlatformString { set(CURLOPT_CAINFO, string: $0) }
         }
         if let identity = trust.entry(of: trust.clientIdentities, for: url) {
             identity.certificate.withPlatformString { set(CURLOPT_SSLCERT, string: $0) }

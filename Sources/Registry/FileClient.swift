@@ -58,29 +58,16 @@ package struct FileClient: Sendable {
     package func fetch(
         _ url: HTTPURL, authorization: Authorization? = nil, to descriptor: Int32
     ) async throws(RegistryError) -> File {
-        let retrier = Retrier(policy: policy, pacing: pacing)
         let receiver = FileReceiver(.file(descriptor))
-        var start = pacing.now()
-        var attempt = 1
-        var mark: Int64 = 0
-        while true {
+        let transfer = FileTransfer(receiver: receiver, retrier: Retrier(policy: policy, pacing: pacing))
+        return try await transfer.run { () throws(RegistryError) in
             do throws(RegistryError) {
                 return try await fetchRest(url, authorization, receiver)
             } catch {
-                // Only bytes that need not come again are progress.
-                if receiver.version != nil, receiver.received - mark >= FileClient.progress {
-                    start = pacing.now()
-                    attempt = 1
-                    mark = receiver.received
-                }
-                try await retrier.recover(from: FileClient.explained(error), attempt: attempt, since: start)
-                attempt += 1
+                throw FileClient.explained(error)
             }
         }
     }
-
-    /// A try that brought this much is not counted against the limit of tries (bytes).
-    private static let progress: Int64 = 1024 * 1024
 
     private func fetchRest(
         _ url: HTTPURL, _ authorization: Authorization?, _ receiver: FileReceiver
@@ -91,13 +78,8 @@ package struct FileClient: Sendable {
         // The policy speaks of a registry and where it may send us; here the user's server is in its place.
         let response = try await transport.sendFollowing(request, AddressPolicy(registry: url))
         switch response.status {
-        case 200, 206: return try receiver.finish(response)
-        case 416 where receiver.received > 0:
-            // The file became shorter meanwhile: all of it is asked for again.
-            receiver.version = nil
-            throw RegistryError(
-                .connection(.lost), request: "GET \(response.url)", message: "the file changed while it was fetched",
-                isTemporary: true)
+        case 200, 206: return try receiver.finish(response, request: "GET \(response.url)")
+        case 416 where receiver.received > 0: throw receiver.startAgain(request: "GET \(response.url)")
         default:
             throw FileClient.refusal(response, authorization: response.url.origin == url.origin ? authorization : nil)
         }
@@ -133,73 +115,5 @@ package struct FileClient: Sendable {
         default: break
         }
         return error
-    }
-}
-
-/// Takes a file's bytes, hashes them, and passes them on.
-///
-/// @unchecked: one transfer at a time uses it, and the `await` between two transfers orders their accesses.
-private final class FileReceiver: HTTPReceiver, @unchecked Sendable {
-    private let destination: BlobDestination
-    private var hash = SHA256()
-    /// Bytes that were hashed and passed on.
-    private(set) var received: Int64 = 0
-    /// The strong ETag of what was received; `nil` where a transfer cannot go on.
-    var version: String?
-    private var isRangeAsked = false
-    private var hasBegun = false
-    /// The length of the whole file, once a server said it.
-    private var total: Int64?
-
-    init(_ destination: BlobDestination) {
-        self.destination = destination
-    }
-
-    /// Gets ready for a request, and returns the headers that ask for what is missing.
-    func startTry() -> [(name: String, value: String)] {
-        hasBegun = false
-        isRangeAsked = received > 0 && version != nil
-        guard isRangeAsked, let version else { return [] }
-        // With If-Range, a server whose file is another one by now sends all of it.
-        return [(name: "Range", value: "bytes=\(received)-"), (name: "If-Range", value: version)]
-    }
-
-    func begin(_ head: HTTPHead) throws(RegistryError) {
-        hasBegun = true
-        guard head.status == 206 else { return try restart(head) }
-        guard isRangeAsked, let range = ContentRange(head["Content-Range"] ?? ""), range.start == received else {
-            throw RegistryError(.answer, message: "the server sends a part of the file that was not asked for")
-        }
-        total = range.total ?? total
-    }
-
-    private func restart(_ head: HTTPHead) throws(RegistryError) {
-        try destination.restart?()
-        hash = SHA256()
-        received = 0
-        total = head.contentLength
-        version = head["ETag"].flatMap { $0.hasPrefix("\"") ? $0 : nil }
-    }
-
-    func receive(_ bytes: UnsafeRawBufferPointer) throws(RegistryError) {
-        try destination.write(bytes, received)
-        hash.update(bytes)
-        received += Int64(bytes.count)
-    }
-
-    /// Ends the file with the answer that brought its last bytes.
-    func finish(_ response: HTTPResponse) throws(RegistryError) -> FileClient.File {
-        // An answer without a body never comes to `begin`.
-        if !hasBegun { try begin(response.head) }
-        if let total, total != received {
-            throw RegistryError(
-                .connection(.lost), request: "GET \(response.url)",
-                message: "the file ended after \(received) of \(total) bytes", isTemporary: true)
-        }
-        var finished = SHA256()
-        swap(&finished, &hash)
-        return FileClient.File(
-            digest: Digest(sha256: finished.finish()), size: received,
-            lastModified: response.head["Last-Modified"].flatMap(HTTPDate.parse))
     }
 }

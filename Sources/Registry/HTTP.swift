@@ -74,6 +74,16 @@ package final class FileRange: Sendable {
         self.offset = offset
         self.count = count
     }
+
+    /// Takes over a file that is open for reading: its first `count` bytes.
+    ///
+    /// - Parameter path: for messages.
+    package init(taking descriptor: consuming OwnedDescriptor, count: Int64, path: FilePath) {
+        self.descriptor = descriptor
+        self.path = path
+        offset = 0
+        self.count = count
+    }
 }
 
 /// Where the body of a successful answer goes.

@@ -27,6 +27,9 @@ package struct RegistryClient: Sendable {
             retrier: Retrier(policy: retry, pacing: pacing), makeRepository: makeRepository, notice: notice)
     }
 
+    /// Whether this is Amazon ECR, by its name.
+    package var isECR: Bool { ECRHost(registry) != nil }
+
     /// Makes sure that the registry is there and speaks this protocol. Other operations do this by themselves.
     package func ping() async throws(RegistryError) {
         _ = try await conversation.base()

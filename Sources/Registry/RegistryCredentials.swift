@@ -15,10 +15,21 @@ package final class RegistryCredentials: CredentialProvider {
         case detail(String)
     }
 
+    /// What answers for a registry that the docker configuration does not name.
+    package enum Automatic: String, Sendable, CaseIterable {
+        /// Kaniko's variables.
+        case env
+        /// For a registry of Amazon ECR, the AWS credentials of the environment.
+        case ecr
+    }
+
     private let environment: [String: String]
+    private let automatic: Set<Automatic>
     private let places: [DockerConfigPlace]
     private let helpers: CredentialHelpers
     private let ecr: ECRLogin
+    /// Amazon S3 with the same AWS credentials.
+    package let objects: S3Client
     private let note: @Sendable (Note) -> Void
     private let state: Mutex<State>
 
@@ -37,16 +48,19 @@ package final class RegistryCredentials: CredentialProvider {
     /// - Parameters:
     ///   - environment: of whoever runs this; all of it, since helper programs get it too. Nothing else is looked up.
     ///   - authFile: a docker configuration to be used in place of all that would be looked for.
+    ///   - automatic: what may answer where the configuration names nothing. A configuration that names `ecr-login` is obeyed all the same.
     ///   - transport: how registries are reached; AWS is reached in the same way.
     ///   - pool: where requests and programs run.
     /// - Throws: kind `file` or `configuration` for a docker configuration that cannot be used.
     package init(
-        environment: [String: String], authFile: FilePath? = nil, transport: TransportSettings, pool: BlockingPool,
-        pacing: Pacing = .real, note: @escaping @Sendable (Note) -> Void
+        environment: [String: String], authFile: FilePath? = nil, automatic: Set<Automatic> = Set(Automatic.allCases),
+        transport: TransportSettings, pool: BlockingPool, pacing: Pacing = .real,
+        note: @escaping @Sendable (Note) -> Void
     ) throws(RegistryError) {
         var environment = environment
         if authFile != nil { environment["DOCKER_AUTH_CONFIG"] = nil }
         self.environment = environment
+        self.automatic = automatic
         self.note = note
         places = authFile.map { [DockerConfigPlace($0, mustExist: true)] } ?? DockerConfigPlace.usual(environment)
         let programs = ProgramRunner(pool: pool, environment: environment)
@@ -55,7 +69,9 @@ package final class RegistryCredentials: CredentialProvider {
         let context = AWSContext(
             variables: variables, home: environment["HOME"], transport: transport, programs: programs, pool: pool,
             pacing: pacing)
-        ecr = ECRLogin(context) { note(.warning($0)) }
+        let chain = AWSCredentialChain(context) { note(.warning($0)) }
+        ecr = ECRLogin(context, chain)
+        objects = S3Client(context, chain)
         state = Mutex(State(configs: try RegistryCredentials.read(environment, places, note)))
     }
 
@@ -107,11 +123,11 @@ package final class RegistryCredentials: CredentialProvider {
                 stale = stale ?? found
             }
         }
-        if let found = try KanikoVariables(environment).credential(registry: registry) {
+        if automatic.contains(.env), let found = try KanikoVariables(environment).credential(registry: registry) {
             guard isRefused(found) else { return found }
             stale = stale ?? found
         }
-        guard let host else { return stale }
+        guard let host, automatic.contains(.ecr) else { return stale }
         guard let stale else { return try await login(host) }
         return await successor(of: stale, registry, host)
     }
@@ -192,18 +208,25 @@ package final class RegistryCredentials: CredentialProvider {
     package struct Explanation: Sendable, Hashable {
         /// Where the credential comes from; `nil` when there is none and requests go without.
         package let source: CredentialSource?
-        /// Whom AWS takes us for, when the login is made with AWS credentials.
+        /// Whom AWS takes us for, when the login is made with AWS credentials and STS could be asked.
         package let identity: AWSIdentity?
+        /// Why STS could not be asked: the login works all the same.
+        package let identityFailure: RegistryError?
     }
 
     /// Finds out which source answers for a repository, and for ECR as whom (a call of STS).
     ///
-    /// - Throws: what `credential` throws, or what STS says.
+    /// - Throws: what `credential` throws.
     package func explain(registry: String, repository: String) async throws(RegistryError) -> Explanation {
         let found = try await credential(registry: registry, repository: repository)
         guard case .ecr? = found?.source, let host = ECRHost(registry) else {
-            return Explanation(source: found?.source, identity: nil)
+            return Explanation(source: found?.source, identity: nil, identityFailure: nil)
         }
-        return Explanation(source: found?.source, identity: try await ecr.identity(for: host).identity)
+        do throws(RegistryError) {
+            let identity = try await ecr.identity(for: host).identity
+            return Explanation(source: found?.source, identity: identity, identityFailure: nil)
+        } catch {
+            return Explanation(source: found?.source, identity: nil, identityFailure: error)
+        }
     }
 }

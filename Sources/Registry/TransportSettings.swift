@@ -26,7 +26,8 @@ package struct TransportSettings: Sendable {
             http: value("http_proxy", "HTTP_PROXY"), https: value("https_proxy", "HTTPS_PROXY"),
             exceptions: value("no_proxy", "NO_PROXY"))
         trust.authoritiesFile = value("SSL_CERT_FILE").map { FilePath($0) }
-        trust.authoritiesDirectory = value("SSL_CERT_DIR").map { FilePath($0) }
+        trust.authoritiesDirectories =
+            value("SSL_CERT_DIR")?.split(separator: ":").map { FilePath(String($0)) } ?? []
     }
 
     /// Proxy addresses as in `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`; nothing is read from the environment.
@@ -47,8 +48,8 @@ package struct TransportSettings: Sendable {
     package struct Trust: Sendable {
         /// A bundle in place of the system's (`SSL_CERT_FILE`).
         package var authoritiesFile: FilePath?
-        /// A hashed directory in place of the system's (`SSL_CERT_DIR`).
-        package var authoritiesDirectory: FilePath?
+        /// Folders whose PEM files are believed besides the bundle, whatever their names (`SSL_CERT_DIR`).
+        package var authoritiesDirectories: [FilePath] = []
         /// A bundle for one host.
         package var hostAuthorities: [String: FilePath] = [:]
         package var clientIdentities: [String: ClientIdentity] = [:]

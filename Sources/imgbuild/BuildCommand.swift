@@ -23,30 +23,16 @@ struct BuildCommand: AsyncParsableCommand {
     func run() async throws {
         // Files that git checks out get the usual modes, whatever this process was started with.
         umask(0o022)
-        // A peer that hangs up is an error of one call, not the end of the process.
-        signal(SIGPIPE, SIG_IGN)
         let reporter = options.log.reporter
         let environment = Environment.current
         var request = try options.request(environment: environment)
         request.userNamespace = UserNamespaceEntry.use(environment)
-        for warning in options.kaniko.warnings { reporter.report(.warning(warning)) }
+        for warning in options.kaniko.warnings + options.registry.warnings { reporter.report(.warning(warning)) }
         let interruption = try Interruption()
         let builder = Builder(
             request: request, cancellation: interruption.cancellation, report: { reporter.report($0) })
-        let build = Task { try await builder.build() }
-        interruption.whenInterrupted { build.cancel() }
-        do {
-            let image = try await build.value
-            reporter.finish()
-            print(image.digest)
-        } catch {
-            if let code = interruption.exitCode {
-                // What failed because of that, as a killed command, is not the reason.
-                reporter.fail(BuildError("the build was interrupted"), name: "")
-                throw ExitCode(code)
-            }
-            reporter.fail(error, name: request.dockerfile.printable)
-            throw ExitCode((error as? FailedBuild)?.error.exitCode ?? 1)
+        try await interruption.carryOut("build", reporter, dockerfile: request.dockerfile.printable) {
+            try await builder.build().digest
         }
     }
 }

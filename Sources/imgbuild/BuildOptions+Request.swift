@@ -28,15 +28,13 @@ extension BuildOptions {
         request.secrets = try requestedSecrets(environment)
         request.agents = try requestedAgents(environment)
         request.times = try times(environment)
-        request.destinations = try destinations.map(Self.validated { try ImageReference(parsing: $0) })
+        request.destinations = try publishing.references()
         request.pushes = try pushes(environment)
         request.tarPath = tarPath.map { FilePath($0) }
         request.layoutPath = ociLayoutPath.map { FilePath($0) }
-        request.digestFile = digestFile.map { FilePath($0) }
-        request.nameFile = nameFile.map { FilePath($0) }
-        request.taggedNameFile = taggedNameFile.map { FilePath($0) }
-        request.checksPushPermission = !skipsPermissionCheck
-        request.ignoresImmutableTags = ignoresImmutableTags
+        request.files = publishing.files
+        request.checksPushPermission = !publishing.skipsPermissionCheck
+        request.ignoresImmutableTags = publishing.ignoresImmutableTags
         request.cache = try cache.policy()
         request.isolation = isolation
         request.compression = try compressionFormat()
@@ -59,13 +57,9 @@ extension BuildOptions {
         guard !request.destinations.isEmpty || !request.pushes else {
             throw ValidationError("there is nowhere to push to: name a --dest, or say --no-push")
         }
-        if let destination = request.destinations.first(where: { $0.digest != nil }) {
-            throw ValidationError("--dest \(destination): a destination has a tag, not a digest")
-        }
         let values = [
-            ("--tar-path", tarPath), ("--oci-layout-path", ociLayoutPath), ("--digest-file", digestFile),
-            ("--image-name-with-digest-file", nameFile), ("--image-name-tag-with-digest-file", taggedNameFile),
-            ("--dockerfile", dockerfile), ("--target", target),
+            ("--tar-path", tarPath), ("--oci-layout-path", ociLayoutPath), ("--dockerfile", dockerfile),
+            ("--target", target),
         ]
         for (flag, value) in values where value?.isEmpty == true {
             throw ValidationError("\(flag) has an empty value")
@@ -182,6 +176,11 @@ extension BuildOptions {
     }
 
     private func threadCount() throws -> Int {
+        try Self.threadCount(threads)
+    }
+
+    /// - Parameter threads: as the flag has it.
+    static func threadCount(_ threads: Int?) throws -> Int {
         guard let threads else { return max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
         guard (1...256).contains(threads) else { throw ValidationError("--threads is \(threads): expected 1 to 256") }
         return threads

@@ -15,11 +15,8 @@ struct BuildOptions: ParsableArguments {
         help: ArgumentHelp("The Dockerfile, relative to the context.", valueName: "path"))
     var dockerfile = "Dockerfile"
 
-    @Option(
-        name: [.customLong("dest"), .customShort("d"), .customLong("destination")],
-        help: ArgumentHelp("Where the image is pushed, as registry/repository:tag. Repeatable.", valueName: "reference")
-    )
-    var destinations: [String] = []
+    @OptionGroup(title: "Destinations")
+    var publishing: PublishOptions
 
     @Flag(inversion: .prefixedNo, help: "Push the image to its destinations.")
     var push = true
@@ -31,33 +28,6 @@ struct BuildOptions: ParsableArguments {
 
     @Option(help: ArgumentHelp("Write the image into an OCI layout.", valueName: "folder"))
     var ociLayoutPath: String?
-
-    @Option(help: ArgumentHelp("Write the digest here, after everything else succeeded.", valueName: "file"))
-    var digestFile: String?
-
-    @Option(
-        name: .customLong("image-name-with-digest-file"),
-        help: ArgumentHelp(
-            "Write a line repository@digest for each destination here, after everything else succeeded.",
-            valueName: "file"))
-    var nameFile: String?
-
-    @Option(
-        name: .customLong("image-name-tag-with-digest-file"),
-        help: ArgumentHelp(
-            "Write a line repository:tag@digest for each destination here, after everything else succeeded.",
-            valueName: "file"))
-    var taggedNameFile: String?
-
-    @Flag(
-        name: .customLong("skip-push-permission-check"),
-        help: "Do not ask the registries before the build whether the image may be pushed.")
-    var skipsPermissionCheck = false
-
-    @Flag(
-        name: .customLong("push-ignore-immutable-tag-errors"),
-        help: "Let the build succeed when a tag exists that its registry does not let move.")
-    var ignoresImmutableTags = false
 
     @Option(
         name: .customLong("build-arg"),

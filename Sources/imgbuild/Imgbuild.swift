@@ -14,13 +14,15 @@ struct Imgbuild: AsyncParsableCommand {
             imgbuild --context . --dest app:dev --no-push --tar-path app.tar
             imgbuild check
             imgbuild doctor --dest registry.example.com/app:1
+            imgbuild push app.tar --dest registry.example.com/app:1
             imgbuild prune --older-than 7d
 
             Without a subcommand it builds; 'imgbuild build --help' lists the flags of a build.
             """,
         version: Version.text,
         subcommands: [
-            BuildCommand.self, CheckCommand.self, DoctorCommand.self, PruneCommand.self, OverlayProbeCommand.self,
+            BuildCommand.self, CheckCommand.self, DoctorCommand.self, PushCommand.self, PruneCommand.self,
+            OverlayProbeCommand.self,
         ],
         defaultSubcommand: BuildCommand.self
     )

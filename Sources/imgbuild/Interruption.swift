@@ -1,3 +1,5 @@
+import ArgumentParser
+import Builder
 import Glibc
 import Synchronization
 import SystemIO
@@ -52,5 +54,37 @@ final class Interruption: Sendable {
     /// 128 and the number of the signal that came, if one did.
     var exitCode: Int32? {
         signal.withLock { $0.map { 128 + $0 } }
+    }
+}
+
+extension Interruption {
+    /// Does the work of a command, and prints what comes of it on standard output.
+    ///
+    /// - Parameters:
+    ///   - what: the work, as "build".
+    ///   - dockerfile: its name, for errors that point into it.
+    ///   - work: cancelled by a signal.
+    /// - Throws: `ExitCode` once the failure is told.
+    func carryOut(
+        _ what: String, _ reporter: ConsoleReporter, dockerfile: String,
+        _ work: @escaping @Sendable () async throws -> String
+    ) async throws {
+        // A peer that hangs up is an error of one call, not the end of the process.
+        Glibc.signal(SIGPIPE, SIG_IGN)
+        let task = Task { try await work() }
+        whenInterrupted { task.cancel() }
+        do {
+            let result = try await task.value
+            reporter.finish()
+            print(result)
+        } catch {
+            if let exitCode {
+                // What failed because of that, as a killed command, is not the reason.
+                reporter.fail(BuildError("the \(what) was interrupted"), name: "")
+                throw ExitCode(exitCode)
+            }
+            reporter.fail(error, name: dockerfile)
+            throw ExitCode((error as? FailedBuild)?.error.exitCode ?? 1)
+        }
     }
 }

@@ -1,4 +1,6 @@
 import Synchronization
+import TestSupport
+import Testing
 
 @testable import Builder
 
@@ -7,7 +9,9 @@ final class Events: Sendable {
     private let told = Mutex<[String]>([])
 
     func add(_ event: BuildEvent) {
-        told.withLock { $0.append("\(event)") }
+        let text = "\(event)"
+        if let secret = Secrecy.leak(in: text) { Issue.record("a secret is in an event, '\(secret)': \(text)") }
+        told.withLock { $0.append(text) }
     }
 
     var text: String { told.withLock { $0.joined(separator: "\n") } }

@@ -151,4 +151,29 @@ struct ArgoTests {
         #expect(build.status == 64 && build.log.contains("feature/dates"), "\(build.log)")
         #expect(try cluster.git.requests().isEmpty)
     }
+
+    @Test("the commit of the event is built although somebody replaced the branch meanwhile")
+    func forcePush() throws {
+        let cluster = try Cluster()
+        // As GitHub, which still hands out what no ref leads to.
+        try cluster.repository.git(["config", "uploadpack.allowAnySHA1InWant", "true"])
+        let step = try #require(try cluster.step())
+        try cluster.repository.git(["update-ref", "-d", "refs/heads/main"])
+        try cluster.site.folder.write("FROM scratch\nCOPY other /file\n", to: "tree/Dockerfile")
+        try cluster.site.folder.write("other\n", to: "tree/other")
+        let other = try cluster.repository.commit(cluster.site.folder.appending("tree"))
+        #expect(other != cluster.commit)
+        let build = try cluster.run(step)
+        #expect(build.status == 0 && build.log.contains("COPY file /file"), "\(build.log)")
+        #expect(try cluster.hasTag(cluster.commit))
+    }
+
+    @Test("a deleted branch that gets past the filters is told as such, and nothing is asked of any server")
+    func deletedBranch() throws {
+        let cluster = try Cluster()
+        let step = try #require(try cluster.step(after: String(repeating: "0", count: 40)))
+        let build = try cluster.run(step)
+        #expect(build.status == 64 && build.log.contains("when a branch was deleted"), "\(build.log)")
+        #expect(try cluster.git.requests().isEmpty && cluster.registry.requests().isEmpty)
+    }
 }

@@ -160,7 +160,6 @@ struct ContextTests {
             ("-", 1, ["the context cannot be unpacked: standard input: "]),
             ("tar://", 64, ["names no path"]), ("dir://", 64, ["names no path"]),
             ("", 64, ["--context has an empty value"]),
-            ("s3://bucket/key", 64, ["contexts from s3:// are not supported", "hint: pipe the archive in: aws s3 cp"]),
             ("gs://bucket/key", 64, ["contexts from gs:// are not supported"]),
             ("gti://host/app.git", 64, ["there are no contexts from gti://", "hint: did you mean git://?"]),
             ("ftp://host/a.tar", 64, ["there are no contexts from ftp://"]),

@@ -64,4 +64,93 @@ struct DoctorTests {
         let outcome = try examine(site, ["--no-push"])
         #expect(outcome.status == 1 && outcome.text.hasPrefix("FAILED state folder: "), "\(outcome.text)")
     }
+
+    // MARK: Amazon ECR
+
+    private func examine(
+        _ site: BuildSite, _ moto: MotoServer, _ arguments: [String], _ more: [String: String] = [:]
+    ) throws -> Program.Outcome {
+        let known = [
+            "AWS_ENDPOINT_URL": moto.url, "AWS_ACCESS_KEY_ID": moto.accessKeyID,
+            "AWS_SECRET_ACCESS_KEY": moto.secretAccessKey, "AWS_EC2_METADATA_DISABLED": "true",
+        ]
+        let outcome = try examine(
+            site, ["--dest", "\(LoopbackECR.host)/team/app:1", "--context", site.context.string] + arguments,
+            environment: known.merging(more) { $1 })
+        for secret in [moto.secretAccessKey, MotoServer.password, "QVdTOjEyMzQ1Njc4OTAxMi1hdXRoLXRva2Vu"] {
+            #expect(!(outcome.text + outcome.errorText).contains(secret))
+        }
+        return outcome
+    }
+
+    @Test(
+        "for Amazon ECR it says as which AWS identity, and that the repository may be pushed to",
+        .enabled(if: MotoServer.isInstalled, "moto is not installed: scripts/install-moto.sh"))
+    func identity() throws {
+        let moto = try MotoServer()
+        let ecr = try LoopbackECR()
+        let site = try BuildSite("FROM scratch\nCOPY file /\n", files: ["file": "text\n"])
+        let registry = "registry \(LoopbackECR.host): "
+        let connected = ["--connect-to", ecr.connection]
+        let trusting = ["SSL_CERT_FILE": ecr.certificate.string]
+        let well = try examine(site, moto, connected, trusting)
+        #expect(well.status == 0, "\(well.text)")
+        #expect(
+            well.text.contains(
+                "ok     \(registry)credentials from Amazon ECR, asked with the AWS credentials from the environment "
+                    + "(AWS_ACCESS_KEY_ID), in AWS as arn:aws:iam::\(MotoServer.account):user/builder (account \(MotoServer.account))\n"
+            ), "\(well.text)")
+        #expect(well.text.contains("ok     \(registry)team/app may be pushed to\n"))
+        // Where STS is out of reach the login works all the same.
+        let unreachable = ["AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"]
+        let nameless = try examine(site, moto, connected, trusting.merging(unreachable) { $1 })
+        #expect(nameless.status == 0 && nameless.text.contains("in AWS as whom, is not known: "), "\(nameless.text)")
+        let wrong = try examine(
+            site, moto, connected, trusting.merging(["AWS_SECRET_ACCESS_KEY": "wrong-s3cret"]) { $1 })
+        #expect(wrong.status == 1 && wrong.text.contains("FAILED \(registry)"), "\(wrong.text)")
+        #expect(wrong.text.contains("SignatureDoesNotMatch") && !wrong.text.contains("wrong-s3cret"))
+        let nobody = try examine(
+            site, moto, connected,
+            trusting.merging(["AWS_SECRET_ACCESS_KEY": "", "AWS_ACCESS_KEY_ID": ""]) { $1 })
+        #expect(nobody.status == 1 && nobody.text.contains("no AWS credentials were found. Tried: "))
+        try site.expectClean()
+    }
+
+    @Test(
+        "what ECR refuses is told with what to do; a repository that is missing is not made by asking",
+        .enabled(if: MotoServer.isInstalled, "moto is not installed: scripts/install-moto.sh"))
+    func refusals() throws {
+        let moto = try MotoServer()
+        let site = try BuildSite("FROM scratch\nCOPY file /\n", files: ["file": "text\n"])
+        func flags(_ registry: RefusingRegistry) -> [String] {
+            ["--insecure-registry", LoopbackECR.host, "--connect-to", "\(LoopbackECR.host):80:\(registry.host)"]
+        }
+        let unknown =
+            #"{"errors":[{"code":"NAME_UNKNOWN","message":"The repository with name 'team/app' does not exist in the registry"}]}"#
+        let missing = try RefusingRegistry(404, unknown)
+        let told = try examine(site, moto, flags(missing))
+        #expect(
+            told.status == 1 && told.text.contains("FAILED registry \(LoopbackECR.host): team/app cannot be pushed to"))
+        for part in [
+            "hint: create it: aws ecr create-repository --repository-name team/app --region eu-west-2",
+            #"resource "aws_ecr_repository" "team_app""#, "--create-repository",
+        ] {
+            #expect(told.text.contains(part), "\(part) is not in \(told.text)")
+        }
+        let wanted = try examine(site, moto, flags(missing) + ["--create-repository"])
+        #expect(
+            wanted.status == 0 && wanted.text.contains("team/app does not exist; a push makes it"), "\(wanted.text)")
+        #expect(try !moto.hasRepository("team/app"))
+
+        let denied = try RefusingRegistry(
+            403,
+            #"{"errors":[{"code":"DENIED","message":"User: arn:aws:iam::123456789012:user/builder is not authorized to perform: ecr:InitiateLayerUpload on resource: x"}]}"#
+        )
+        let forbidden = try examine(site, moto, flags(denied))
+        #expect(forbidden.status == 1)
+        #expect(
+            forbidden.text.contains("hint: allow ecr:InitiateLayerUpload on the repository 'team/app'"),
+            "\(forbidden.text)")
+        try site.expectClean()
+    }
 }

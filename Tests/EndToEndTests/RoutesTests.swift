@@ -117,6 +117,84 @@ struct RoutesTests {
         #expect(mapped.digest == build.digest)
     }
 
+    @Test(
+        "a layer that the mirror has lost or keeps damaged comes from the registry itself",
+        arguments: [
+            ("rm '%'", "404"), ("printf X | dd of='%' bs=1 seek=100 conv=notrunc status=none", "other content"),
+        ])
+    func damagedMirror(script: String, reason: String) throws {
+        let (origin, mirror) = (try DockerRegistry(), try DockerRegistry())
+        for registry in [origin, mirror] { try BusyboxImage.shared().push(to: registry, as: "library/base:1") }
+        let image = "\(origin.host)/library/base:1"
+        let layer = try #require(try Skopeo.summary(of: "docker://\(image)")["Layers"][0].string)
+        let hex = layer.dropFirst("sha256:".count)
+        let data = mirror.storage.appending("docker/registry/v2/blobs/sha256/\(hex.prefix(2))/\(hex)/data")
+        try Program.require(["sh", "-ec", script.replacing("%", with: data.string)])
+        let site = try BuildSite("FROM \(image)\nCOPY file /file\n", files: ["file": "text\n"])
+        let build = try site.require([
+            "--no-push", "--dest", "app:1", "--oci-layout-path", site.layout.string, "--registry-map",
+            "\(origin.host)=\(mirror.host)",
+        ])
+        let warning = "warning: a layer cannot be had from the mirror's \(mirror.host)/library/base: "
+        let line = build.log.split(separator: "\n").first { $0.hasPrefix(warning) }
+        #expect(line?.contains(reason) == true, "\(build.log)")
+        #expect(build.log.contains("fetched \(layer)") && build.log.contains("from \(origin.host)/library/base in"))
+        #expect(try Skopeo.summary(of: "oci:\(site.layout):1")["Digest"].string == build.digest)
+        #expect(
+            try mirror.requests().contains {
+                $0.method == "GET" && $0.path.hasSuffix("/manifests/1") && $0.status == 200
+            }
+        )
+    }
+
+    @Test("authorities in a folder of SSL_CERT_DIR are believed whatever their files are called")
+    func authorityFolder() throws {
+        let secured = try Secured()
+        let site = try site()
+        // As Kubernetes mounts a ConfigMap.
+        try Program.require(
+            [
+                "sh", "-ec",
+                "mkdir -p none certs/..1; cp '\(secured.authority.certificate)' certs/..1/ca.crt; ln -s ..1 certs/..data; ln -s ..data/ca.crt certs/our-own.crt; echo no certificate > certs/README; ln -s nowhere certs/dangling",
+            ], in: site.folder.path)
+        let (none, certs) = (site.folder.appending("none").string, site.folder.appending("certs").string)
+        #expect(try site.build(secured.destination, environment: ["SSL_CERT_DIR": none]).status == 1)
+        for folders in [certs, "\(none):\(certs)", "/nonexistent:\(certs)"] {
+            #expect(
+                try secured.has(site.require(secured.destination, environment: ["SSL_CERT_DIR": folders]).digest))
+        }
+    }
+
+    @Test("--credential-helpers says what may answer besides docker's configuration")
+    func credentialHelpers() throws {
+        let registry = try DockerRegistry(user: ("ann", "s3cret-of-the-helpers"))
+        let name = "KANIKO_" + registry.host.split(separator: ":")[0].split(separator: ".").joined(separator: "_")
+        let environment = ["\(name)_USER": "ann", "\(name)_PASSWORD": "s3cret-of-the-helpers"]
+        let site = try site()
+        let destination = ["--dest", "\(registry.host)/acme/app:1"]
+        for helpers in [
+            [], ["--credential-helpers", "env"], ["--credential-helpers=ecr", "--credential-helpers=env"],
+        ] {
+            try site.require(destination + helpers, environment: environment)
+        }
+        for helpers in [["--credential-helpers="], ["--credential-helpers", "ecr"], ["--credential-helpers=google"]] {
+            let build = try site.build(destination + helpers, environment: environment)
+            #expect(build.status == 1 && build.log.contains("a request without credentials"), "\(build.log)")
+            #expect(
+                build.log.contains("warning: --credential-helpers google changes nothing")
+                    == (helpers[0].hasSuffix("google"))
+            )
+        }
+        let ecr = ["--dest", "123456789012.dkr.ecr.eu-west-2.amazonaws.com/app:1", "--credential-helpers", "env"]
+        // Nothing is asked of AWS: what is left is a registry that cannot be reached.
+        let build = try site.build(
+            ecr + [
+                "--push-retry", "0", "--connect-to", "123456789012.dkr.ecr.eu-west-2.amazonaws.com:443:127.0.0.1:1",
+            ],
+            environment: ["AWS_EC2_METADATA_DISABLED": "true"])
+        #expect(build.status == 1 && !build.log.contains("no AWS credentials were found"), "\(build.log)")
+    }
+
     @Test("without the fallback a registry is not asked when its mirror has not the image")
     func noFallback() throws {
         let (origin, mirror) = (try DockerRegistry(), try DockerRegistry())
@@ -159,6 +237,7 @@ struct RoutesTests {
             (["--registry-mirror", "mirror"], "does not begin with a registry's host"),
             (["--registry-mirror", "https://mirror.example.com"], "without the scheme"),
             (["--insecure-registry", "http://host"], "expected a host"), (["--push-retry", "-1"], "push-retry"),
+            (["--credential-helpers", "aws"], "expected env or ecr"),
         ])
     func senseless(_ flags: [String], _ reason: String) throws {
         let build = try site().build(["--no-push"] + flags)

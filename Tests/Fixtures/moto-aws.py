@@ -2,7 +2,7 @@
 """moto-aws.py [FREE]
 
 AWS on a free port of 127.0.0.1, as the package moto plays it, with signatures checked: by itself moto takes any. The account
-123456789012 has a user with a key and a role. One line of JSON on standard output says where it is and what the key is:
+123456789012 has a user with a key, a role, and a bucket named sources. One line of JSON on standard output says where it is and what the key is:
 
     {"url": "http://127.0.0.1:34567", "id": "AKIA...", "secret": "...", "role": "arn:aws:iam::123456789012:role/builder"}
 
@@ -25,19 +25,26 @@ server.start()
 host, port = server.get_host_and_port()
 url = f"http://{host}:{port}"
 
-policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["ecr:*", "sts:*"], "Resource": "*"}]}
+policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["ecr:*", "s3:*", "sts:*"], "Resource": "*"}]}
 trust = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
 }
-iam = boto3.client(
-    "iam",
-    endpoint_url=url,
-    region_name="us-east-1",
-    aws_access_key_id="setup",
-    aws_secret_access_key="setup",
-    config=Config(proxies={}),
-)
+
+
+def client(service):
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="setup",
+        aws_secret_access_key="setup",
+        config=Config(proxies={}),
+    )
+
+
+client("s3").create_bucket(Bucket="sources")
+iam = client("iam")
 iam.create_user(UserName="builder")
 iam.put_user_policy(UserName="builder", PolicyName="builder", PolicyDocument=json.dumps(policy))
 role = iam.create_role(RoleName="builder", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import OCI
+import Synchronization
 import SystemIO
 import SystemPackage
 import TestSupport
@@ -101,6 +102,40 @@ struct ECRTests {
         let error = try await failure { try await pull(try client(never, others, rig)) }
         #expect(told(error).contains("Amazon ECR, asked with the AWS credentials from the environment"))
         #expect(never.requests.filter { $0.path.contains("manifests") }.count == 2)
+    }
+
+    @Test("a login is replaced before it ends, and before the role behind it ends: no request of a long build is refused")
+    func renewal() async throws {
+        let rig = try CredentialRig()
+        let file = try rig.scratch.write("token", Array("token-hunter2".utf8))
+        let aws = try LoopbackServer { request, before in
+            StubAWS.operation(request) == "GetAuthorizationToken"
+                ? StubAWS.login(request) : StubAWS.role("AssumeRoleWithWebIdentity", id: "ASIA\(before)")
+        }
+        let registry = try LoopbackServer { request, _ in
+            request.headers["authorization"] == nil ? .answer(401, Self.challenge) : .text(200, Self.manifest)
+        }
+        let elapsed = Mutex(Duration.zero)
+        let pacing = Pacing(now: { .now + elapsed.withLock { $0 } }, sleep: { _ in }, random: { 1 })
+        let provider = try RegistryCredentials(
+            environment: rig.environment([
+                "AWS_ENDPOINT_URL": "http://\(aws.authority)", "AWS_WEB_IDENTITY_TOKEN_FILE": file.string,
+                "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/builder",
+            ]), transport: TransportSettings(userAgent: "imgbuild/test"), pool: testPool, pacing: pacing
+        ) { _ in }
+        let client = RegistryClient(
+            registry: ecrHost, plainHTTP: true,
+            transport: transport { $0.connections = ["\(ecrHost):80:\(registry.authority)"] }, credentials: provider,
+            pacing: pacing, notice: { _ in })
+        // The login is good for 12 hours, the role for one: minutes of the build, and calls of AWS by then.
+        for (minute, calls) in [(0, 2), (54, 2), (56, 4), (100, 4), (112, 6)] {
+            elapsed.withLock { $0 = .seconds(minute * 60) }
+            try await pull(client)
+            #expect(aws.requests.count == calls, "after \(minute) minutes")
+        }
+        let sent = registry.requests.compactMap { $0.headers["authorization"] }
+        #expect(Set(sent) == [basic("AWS", "ASIA0"), basic("AWS", "ASIA2"), basic("AWS", "ASIA4")])
+        #expect(registry.requests.count { $0.headers["authorization"] == nil } == 1, "the ping")
     }
 
     @Test("a login that docker wrote long ago makes way for one of our own, with a warning")

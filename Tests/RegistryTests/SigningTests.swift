@@ -73,6 +73,26 @@ struct SigningTests {
         #expect(signed.hasSuffix("Signature=a3b6b9866ed184d45cfc424f5b6b315e2d7276960fd6879beae9ce5b624267dd"))
     }
 
+    // Made with botocore's S3SigV4Auth.
+    @Test("of S3 cover the path as it is sent")
+    func objects() throws {
+        let object = try S3Object(parsing: "s3://my.bucket/a b/ü+?.tar.gz")
+        let endpoint = try #require(HTTPURL(parsing: "https://s3.us-east-1.amazonaws.com"))
+        let url = try object.url(at: endpoint, isPathStyle: true)
+        let signer = RequestSigner(
+            credentials: AWSCredentials(
+                accessKeyID: "AKIDEXAMPLE", secretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", source: "x"),
+            region: "us-east-1", service: "s3")
+        let message = RequestSigner.Message(
+            method: "GET", path: String(url.path),
+            headers: [
+                ("Host", url.authority), ("X-Amz-Date", "20261122T120000Z"),
+                ("X-Amz-Content-Sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+            ], body: [])
+        let signed = signer.authorization(for: message, date: "20261122T120000Z")
+        #expect(signed.hasSuffix("Signature=4da76c4cc152ab043b760595b820b81e931fb1a2d2b3f1a50b3556d1cf3b817b"))
+    }
+
     @Test(
         "times as AWS writes them",
         arguments: [

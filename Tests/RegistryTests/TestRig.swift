@@ -3,6 +3,9 @@ import OCI
 import Synchronization
 import SystemIO
 import SystemPackage
+import Testing
+
+import enum TestSupport.Secrecy
 
 @testable import Registry
 
@@ -144,6 +147,11 @@ final class RegistryProcess: Sendable {
     var authority: String { "127.0.0.1:\(port)" }
 }
 
+/// Whatever is told to people passes by here: each note, and each error that a test waits for.
+func expectNoSecret(in text: String) {
+    if let secret = Secrecy.leak(in: text) { Issue.record("a secret is told, '\(secret)': \(text)") }
+}
+
 /// Always the same answer.
 struct FixedCredentials: CredentialProvider {
     var credential: Credential?
@@ -166,7 +174,10 @@ final class Notes: Sendable {
 
     var texts: [String] { lines.withLock { $0 } }
     var delays: [Duration] { waits.withLock { $0 } }
-    func note(_ line: String) { lines.withLock { $0.append(line) } }
+    func note(_ line: String) {
+        expectNoSecret(in: line)
+        lines.withLock { $0.append(line) }
+    }
 
     /// Waits are written down, not waited for.
     var pacing: Pacing {
@@ -202,6 +213,7 @@ func failure(_ body: () async throws -> Void) async throws -> RegistryError {
     do {
         try await body()
     } catch let error as RegistryError {
+        expectNoSecret(in: "\(error) \(error.hint ?? "")")
         return error
     }
     throw Program.Failure(text: "this should have failed")

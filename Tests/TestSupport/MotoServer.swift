@@ -1,11 +1,11 @@
 import Glibc
-import SystemPackage
+package import SystemPackage
 
 /// AWS on this machine, as moto plays it, with its signatures checked. Ends with this object.
 package final class MotoServer: Sendable {
     /// `http://127.0.0.1:PORT`.
     package let url: String
-    /// A key that may do everything with ECR and STS.
+    /// A key that may do everything with ECR, S3 and STS.
     package let accessKeyID: String
     package let secretAccessKey: String
     /// A role that anybody may assume.
@@ -17,6 +17,9 @@ package final class MotoServer: Sendable {
     /// The account of the registry, and what moto hands out as its password.
     package static let account = "123456789012"
     package static let password = "123456789012-auth-token"
+
+    /// A bucket that is empty at first.
+    package static let bucket = "sources"
 
     private static let python = Fixtures.repository.appending(".build").appending("moto").appending("bin").appending(
         "python")
@@ -38,6 +41,8 @@ package final class MotoServer: Sendable {
         accessKeyID = answer["id"].string ?? ""
         secretAccessKey = answer["secret"].string ?? ""
         role = answer["role"].string ?? ""
+        Secrecy.add(secretAccessKey)
+        Secrecy.add(Self.password)
     }
 
     /// Whether the registry of the account has a repository of this name: moto's own word.
@@ -45,6 +50,21 @@ package final class MotoServer: Sendable {
         let state = try Program.require(["curl", "--silent", "--noproxy", "*", "\(url)/moto-api/data.json"])
         let repositories = try JSONValue(parsing: state.output)["ecr"]["Repository"].array ?? []
         return repositories.contains { $0["name"].string == name }
+    }
+
+    /// Puts a file into the bucket, by AWS's own library.
+    package func put(_ file: FilePath, as key: String) throws {
+        let script = """
+            import boto3, sys
+            from botocore.config import Config
+            url, file, bucket, key = sys.argv[1:]
+            boto3.client("s3", endpoint_url=url, region_name="us-east-1",
+                config=Config(proxies={})).upload_file(file, bucket, key)
+            """
+        let keys = ["AWS_ACCESS_KEY_ID": accessKeyID, "AWS_SECRET_ACCESS_KEY": secretAccessKey]
+        try Program.require(
+            [Self.python.string, "-c", script, url, file.string, Self.bucket, key],
+            environment: Program.environment(adding: keys))
     }
 
     package func stop() { server.stop() }

@@ -26,7 +26,7 @@ package enum Program {
     /// Runs `arguments` (the first names the program, sought in `PATH`) and waits for its end.
     ///
     /// A status other than 0 is a result. When `timeout` has passed, the program and its process group are killed, and
-    /// `ProgramError` is thrown. The calling thread blocks.
+    /// `ProgramError` is thrown, as it is when imgbuild tells a secret. The calling thread blocks.
     package static func run(
         _ arguments: [String], environment: [String: String]? = nil, in folder: FilePath? = nil,
         input: [UInt8] = [], timeout: Duration = .seconds(300)
@@ -37,7 +37,9 @@ package enum Program {
         let child = try spawn(
             arguments, environment: environment, in: folder, standard: [standardInput.fd, output.fd, errorOutput.fd])
         let status = try wait(for: child, of: arguments, timeout: timeout)
-        return Outcome(status: status, output: try output.contents(), errorOutput: try errorOutput.contents())
+        let outcome = Outcome(status: status, output: try output.contents(), errorOutput: try errorOutput.contents())
+        try Secrecy.check(outcome, of: arguments)
+        return outcome
     }
 
     /// Runs a program that has to succeed.

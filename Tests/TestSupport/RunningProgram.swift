@@ -49,6 +49,7 @@ package final class RunningProgram: @unchecked Sendable {
         let outcome = Program.Outcome(
             status: status, output: try output.contents(), errorOutput: try errorOutput.contents())
         self.outcome = outcome
+        try Secrecy.check(outcome, of: arguments)
         return outcome
     }
 }

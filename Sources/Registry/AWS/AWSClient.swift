@@ -97,7 +97,7 @@ struct AWSClient: Sendable {
                 HTTPRequest(
                     .post, url, headers: headers, body: .bytes(call.body), sink: .bytes(limit: AWSClient.answerLimit)))
         } catch {
-            throw AWSClient.explained(error, call)
+            throw AWSClient.explained(error, host: url.host)
         }
     }
 
@@ -123,6 +123,14 @@ struct AWSClient: Sendable {
             call.action == "sts:AssumeRoleWithWebIdentity"
                 ? "the role's trust policy must name the cluster's OIDC provider and this service account (docs/ecr.md)"
                 : "allow \(call.action) for this identity (docs/ecr.md lists what a push needs)"
+        case "InvalidIdentityToken": "is the cluster's OIDC provider registered in the account of the role?"
+        default: hint(failure, isTemporaryKey: isTemporaryKey)
+        }
+    }
+
+    /// What helps where AWS does not like the credentials themselves, or their signature.
+    static func hint(_ failure: AWSFailure, isTemporaryKey: Bool) -> String? {
+        switch failure.code {
         case _ where failure.isExpired: "these credentials have ended: renew them"
         case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId":
             isTemporaryKey
@@ -130,15 +138,13 @@ struct AWSClient: Sendable {
                 : "AWS does not know this key; a temporary key (ASIA...) also needs its AWS_SESSION_TOKEN"
         case "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature":
             "the secret key is not the one of this key ID, or this machine's clock is wrong"
-        case "InvalidIdentityToken": "is the cluster's OIDC provider registered in the account of the role?"
         default: nil
         }
     }
 
     /// A failed connection with advice that helps with AWS.
-    private static func explained(_ error: RegistryError, _ call: AWSCall) -> RegistryError {
+    static func explained(_ error: RegistryError, host: String) -> RegistryError {
         var error = error
-        let host = call.endpoint.url.host
         switch error.kind {
         case .connection(.unknownHost):
             error.hint = "does \(host) resolve from here? A private network needs a VPC endpoint for it"

@@ -59,12 +59,17 @@ struct AWSConfiguration: Sendable {
         return AWSEndpoint(service: service, region: standard.region, url: url)
     }
 
+    /// Whether a service is called at an address of the user's own.
+    func hasOwnEndpoint(_ service: AWSService) -> Bool { configuredAddress(of: service) != nil }
+
     private var usesLegacySTS: Bool {
         (variables["AWS_STS_REGIONAL_ENDPOINTS"] ?? profile?["sts_regional_endpoints"])?.lowercased() == "legacy"
     }
 
     /// An address given in place of AWS's own, and where it is given.
     private func configuredAddress(of service: AWSService) -> (address: String, origin: String)? {
+        // Kaniko's own variable, which it also takes before AWS's.
+        if service == .s3, let address = variables["S3_ENDPOINT"] { return (address, "S3_ENDPOINT") }
         guard !isTrue("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls") else { return nil }
         for name in ["AWS_ENDPOINT_URL_\(service.configurationName.uppercased())", "AWS_ENDPOINT_URL"] {
             if let address = variables[name] { return (address, name) }

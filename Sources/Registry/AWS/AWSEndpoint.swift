@@ -1,15 +1,17 @@
 // https://docs.aws.amazon.com/general/latest/gr/ecr.html
+// https://docs.aws.amazon.com/general/latest/gr/s3.html
 // https://docs.aws.amazon.com/general/latest/gr/sts.html
 
 /// The services of AWS that are called here.
 enum AWSService: Sendable, Hashable {
-    case ecr, ecrPublic, sts
+    case ecr, ecrPublic, s3, sts
 
     /// In signatures.
     var signingName: String {
         switch self {
         case .ecr: "ecr"
         case .ecrPublic: "ecr-public"
+        case .s3: "s3"
         case .sts: "sts"
         }
     }
@@ -19,6 +21,7 @@ enum AWSService: Sendable, Hashable {
         switch self {
         case .ecr: "ecr"
         case .ecrPublic: "ecr_public"
+        case .s3: "s3"
         case .sts: "sts"
         }
     }
@@ -51,6 +54,8 @@ struct AWSEndpoint: Sendable, Hashable {
         // There is no FIPS address of this one.
         case .ecrPublic where dualStack: host = "ecr-public.us-east-1.\(partition.dualStackSuffix)"
         case .ecrPublic: host = "api.ecr-public.us-east-1.\(partition.suffix)"
+        // S3 has its own name for the addresses that also speak IPv6.
+        case .s3: host = "s3\(fips ? "-fips" : "")\(dualStack ? ".dualstack" : "").\(region).\(partition.suffix)"
         case .sts where dualStack: host = "\(fips ? "sts-fips" : "sts").\(region).\(partition.dualStackSuffix)"
         // In GovCloud the usual address is a FIPS address.
         case .sts where fips && !region.hasPrefix("us-gov-"): host = "sts-fips.\(region).\(partition.suffix)"

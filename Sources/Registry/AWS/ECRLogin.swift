@@ -15,9 +15,9 @@ package final class ECRLogin: Sendable {
     /// A login that ends sooner is replaced.
     private static let margin = Duration.seconds(300)
 
-    init(_ context: AWSContext, warn: @escaping @Sendable (String) -> Void) {
+    init(_ context: AWSContext, _ chain: AWSCredentialChain) {
         self.context = context
-        chain = AWSCredentialChain(context, warn: warn)
+        self.chain = chain
         api = ECRClient(client: context.client, pacing: context.pacing)
     }
 

@@ -10,7 +10,7 @@ import SystemIO
 struct RequestSigner: Sendable {
     let credentials: AWSCredentials
     let region: String
-    /// The name that signatures use, as `ecr`, `ecr-public`, `sts`.
+    /// The name that signatures use, as `ecr`, `ecr-public`, `s3`, `sts`.
     let service: String
 
     /// A request as it will be sent, as far as the signature covers it.
@@ -31,7 +31,7 @@ struct RequestSigner: Sendable {
         let headers = RequestSigner.canonicalHeaders(message.headers)
         let names = headers.map(\.name).joined(separator: ";")
         let canonical = [
-            message.method, RequestSigner.canonicalPath(message.path), RequestSigner.canonicalQuery(message.query),
+            message.method, canonicalPath(message.path), RequestSigner.canonicalQuery(message.query),
             headers.map { "\($0.name):\($0.value)\n" }.joined(), names, Digest(sha256: SHA256.hash(message.body)).hex,
         ].joined(separator: "\n")
         let day = String(date.prefix(8))
@@ -65,9 +65,11 @@ struct RequestSigner: Sendable {
     }
 
     /// Each segment encoded once more than it is sent, as all services but S3 want it.
-    private static func canonicalPath(_ path: String) -> String {
-        path.split(separator: "/", omittingEmptySubsequences: false).map { HTTPURL.percentEncoded(String($0)) }
-            .joined(separator: "/")
+    private func canonicalPath(_ path: String) -> String {
+        guard service != AWSService.s3.signingName else { return path }
+        return path.split(separator: "/", omittingEmptySubsequences: false).map {
+            HTTPURL.percentEncoded(String($0))
+        }.joined(separator: "/")
     }
 
     private static func canonicalQuery(_ query: [(name: String, value: String)]) -> String {
