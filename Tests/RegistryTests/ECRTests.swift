@@ -104,7 +104,8 @@ struct ECRTests {
         #expect(never.requests.filter { $0.path.contains("manifests") }.count == 2)
     }
 
-    @Test("a login is replaced before it ends, and before the role behind it ends: no request of a long build is refused")
+    @Test(
+        "a login is replaced before it ends, and before the role behind it ends: no request of a long build is refused")
     func renewal() async throws {
         let rig = try CredentialRig()
         let file = try rig.scratch.write("token", Array("token-hunter2".utf8))
