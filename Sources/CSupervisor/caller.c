@@ -66,16 +66,16 @@ static void stay_closed(void) { prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
 
 // The raw calls: the C library's would change the ids of every thread of the builder.
 void caller_lend_identity(const struct caller *caller) {
-    if (!caller->is_known) return;
-    if (caller->groups[3] != 0) syscall(SYS_setfsgid, caller->groups[3]);
-    if (caller->users[3] != 0) syscall(SYS_setfsuid, caller->users[3]);
+    if (!caller->is_known || (caller->users[3] == 0 && caller->groups[3] == 0)) return;
+    syscall(SYS_setfsgid, caller->groups[3]);
+    syscall(SYS_setfsuid, caller->users[3]);
     stay_closed();
 }
 
 void caller_return_identity(const struct caller *caller) {
-    if (!caller->is_known) return;
-    if (caller->users[3] != 0) syscall(SYS_setfsuid, 0);
-    if (caller->groups[3] != 0) syscall(SYS_setfsgid, 0);
+    if (!caller->is_known || (caller->users[3] == 0 && caller->groups[3] == 0)) return;
+    syscall(SYS_setfsuid, 0);
+    syscall(SYS_setfsgid, 0);
     stay_closed();
 }
 
