@@ -80,7 +80,8 @@ package struct Doctor: Sendable {
             let place = request.userNamespace == .entered ? " in a user namespace" : ""
             let reasons = refusals.isEmpty ? "" : " (\(refusals.joined(separator: "; ")))"
             guard probe.isolation == .none else {
-                let lack = probe.isolation == .chroot ? Sandbox.procRefusal.map { "; /proc is empty for RUN: \($0)" } : nil
+                let lack =
+                    probe.isolation == .chroot ? Sandbox.procRefusal.map { "; /proc is empty for RUN: \($0)" } : nil
                 return good("isolation", "\(probe.isolation.rawValue)\(place)\(reasons)\(lack ?? "")")
             }
             return Finding(

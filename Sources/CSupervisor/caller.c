@@ -102,6 +102,16 @@ static struct memory_file *memory_slot(struct worker *worker, pid_t thread) {
     return &worker->memory[(unsigned int)thread % MEMORY_FILES];
 }
 
+static int open_memory(struct worker *worker, const struct caller *caller) {
+    char name[32];
+    snprintf(name, sizeof name, "%d/mem", caller->thread);
+    caller_lend_identity(caller);
+    int file = openat(worker->shared->proc, name, O_RDWR | O_CLOEXEC), error = errno;
+    caller_return_identity(caller);
+    errno = error;
+    return file;
+}
+
 void caller_keep_memory(struct worker *worker, const struct caller *caller, int executes) {
     struct memory_file *slot = memory_slot(worker, caller->thread);
     if (!executes && slot->thread == caller->thread) return;
@@ -109,10 +119,8 @@ void caller_keep_memory(struct worker *worker, const struct caller *caller, int 
     slot->thread = 0;
     slot->file = -1;
     if (executes) return;
-    char name[32];
-    snprintf(name, sizeof name, "%d/mem", caller->thread);
     slot->thread = caller->thread;
-    slot->file = openat(worker->shared->proc, name, O_RDWR | O_CLOEXEC);
+    slot->file = open_memory(worker, caller);
 }
 
 // 1 when another try of process_vm_* may succeed.
@@ -143,6 +151,11 @@ static ssize_t transfer(
     }
     struct memory_file *slot = memory_slot(worker, caller->thread);
     if (slot->thread != caller->thread || slot->file < 0) {
+        // Now that its ids are known, or as it executes a program.
+        caller_keep_memory(worker, caller, 1);
+        if (caller_identify(worker, caller) == 0) caller_keep_memory(worker, caller, 0);
+    }
+    if (slot->file < 0) {
         errno = EPERM;
         return -1;
     }
@@ -183,16 +196,11 @@ int caller_write(struct worker *worker, struct caller *caller, uint64_t address,
 }
 
 int caller_patch(struct worker *worker, struct caller *caller, uint64_t address, const char *text) {
-    char name[32];
-    snprintf(name, sizeof name, "%d/mem", caller->thread);
-    caller_lend_identity(caller);
-    int file = openat(worker->shared->proc, name, O_RDWR | O_CLOEXEC);
-    int error = errno;
-    caller_return_identity(caller);
-    if (file < 0) return error;
+    int file = open_memory(worker, caller);
+    if (file < 0) return errno;
     size_t count = strlen(text) + 1;
     // Opened for the right one?
-    error = !caller_waits(worker, caller) ? ESRCH : pwrite(file, text, count, (off_t)address) == (ssize_t)count ? 0 : EACCES;
+    int error = !caller_waits(worker, caller) ? ESRCH : pwrite(file, text, count, (off_t)address) == (ssize_t)count ? 0 : EACCES;
     close(file);
     return error;
 }

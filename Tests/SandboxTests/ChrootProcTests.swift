@@ -22,10 +22,10 @@ struct ChrootProcTests {
         // Who the process is.
         ("readlink /proc/self/exe; realpath /proc/self/exe", "/usr/bin/readlink\n/usr/bin/realpath\n"),
         ("bash -c 'exec /proc/self/exe -c \"echo again\"'", "again\n"),
-        ("bash -c '/proc/self/exe -c \"readlink /proc/\\$\\$/exe\"'", "/usr/bin/bash\n"),
+        ("bash -c '/proc/self/exe -c \"readlink /proc/\\$\\$/exe; true\"'", "/usr/bin/bash\n"),
         ("test $(readlink /proc/self) -gt 1 && echo number", "number\n"),
         ("cat /proc/self/comm /proc/thread-self/comm", "cat\ncat\n"),
-        ("sh -c 'cat /proc/$$/comm'", "sh\n"),
+        ("sh -c 'cat /proc/$$/comm; true'", "sh\n"),
         // Busybox executes itself by this name for every command of its own.
         ("sh -c 'cat /proc/self/comm; busybox readlink /proc/self/exe'", "cat\n/bin/busybox\n"),
         ("grep -c '^State:' /proc/self/status", "1\n"),
