@@ -43,7 +43,7 @@ struct CopyOperation {
     var unpackedFiles: UInt64 = 0
     /// Where archives are unpacked to; `nil` copies them as they are.
     var spool: ArchiveSpool?
-    /// Whether a file has become the destination itself.
+    /// Whether a file that was copied has become the destination itself.
     private var isDestinationTaken = false
 
     struct Destination {
@@ -92,7 +92,7 @@ struct CopyOperation {
 
     /// Plans a file that is written out in the Dockerfile.
     mutating func copy(heredoc: Heredoc, time: Timestamp) throws {
-        let target = try fileDestination(named: Array(heredoc.name.utf8)[...])
+        let target = try fileDestination(named: Array(heredoc.name.utf8)[...], isHeredoc: true)
         let bytes = Array(heredoc.contents.utf8)
         let permissions = options.mode?.apply(to: 0o644, isDirectory: false) ?? 0o644
         try plan.place(
@@ -108,8 +108,10 @@ struct CopyOperation {
     ///
     /// Symlinks in the destination as it is written are followed; one that has the file's name in a folder gives way to it.
     /// - Throws: `BuildError` if a second file would become the destination. BuildKit's documentation demands a slash there;
-    ///   its code would let the last file win.
-    private mutating func fileDestination(named name: ArraySlice<UInt8>) throws -> ImagePath {
+    ///   its code lets the last file win, which is done for heredocs alone: there it says nothing else.
+    private mutating func fileDestination(
+        named name: ArraySlice<UInt8>, isHeredoc: Bool = false
+    ) throws -> ImagePath {
         let base = try plan.resolve(destination.path)
         switch try plan.occupant(of: base) {
         case .directory: break
@@ -122,7 +124,7 @@ struct CopyOperation {
                     "several files cannot all become '\(base.absolute)'",
                     hint: "end the destination with a slash: then it is a directory, and they go into it")
             }
-            isDestinationTaken = true
+            isDestinationTaken = !isHeredoc
             return base
         }
         try plan.ensureDirectory(base)

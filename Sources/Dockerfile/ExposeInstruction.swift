@@ -38,7 +38,8 @@ package struct ExposeInstruction: Hashable, Sendable {
                 "'\(word.text)' is no port: \(reason)", at: word.range, hint: "write 80, 80/udp or 8000-8010/tcp")
         }
         let parts = word.text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        let transport = parts.count == 2 ? parts[1].lowercased() : "tcp"
+        // `80/` is `80/tcp`, too.
+        let transport = parts.count == 2 && !parts[1].isEmpty ? parts[1].lowercased() : "tcp"
         guard ["tcp", "udp", "sctp"].contains(transport) else {
             throw fault("the protocol is not tcp, udp or sctp")
         }

@@ -1,28 +1,37 @@
 /// The variables of the lines before the first `FROM`: what `FROM` lines may use, and what `ARG NAME` in a stage takes.
-package struct GlobalScope: Sendable {
+///
+/// Shared by the scopes of all stages.
+package final class GlobalScope: Sendable {
     package let arguments: BuildArguments
-    package private(set) var variables = VariableList()
+    package let variables: VariableList
     let escape: UInt8
     /// Of all words of the Dockerfile.
-    let budget = ExpansionBudget()
+    let budget: ExpansionBudget
 
     /// Evaluates the global `ARG`s in order.
     ///
     /// - Throws: for a name or default value that cannot be expanded, and for what is no name.
     package init(_ dockerfile: Dockerfile, arguments: BuildArguments) throws(DockerfileError) {
-        self.arguments = arguments
-        escape = dockerfile.directives.escapeByte
+        let escape = dockerfile.directives.escapeByte
+        let budget = ExpansionBudget()
+        var variables = VariableList()
         for (name, value) in arguments.automatic.sorted(by: { $0.key < $1.key }) {
             variables[name] = arguments.given[name] ?? value
         }
         for argument in dockerfile.globalArguments.flatMap(\.arguments) {
-            let name = try expand(argument.name)
+            let before = variables
+            let expansion = WordExpansion(escape: escape, budget: budget) { before[$0] }
+            let name = try expansion.expand(argument.name)
             try StageScope.checkName(Word(name, range: argument.name.range), of: "ARG")
             var value = arguments.given[name]
-            if value == nil, let defaultValue = argument.defaultValue { value = try expand(defaultValue) }
+            if value == nil, let defaultValue = argument.defaultValue { value = try expansion.expand(defaultValue) }
             variables[name] = value
             try StageScope.check(variables, at: argument.name.range)
         }
+        self.arguments = arguments
+        self.variables = variables
+        self.escape = escape
+        self.budget = budget
     }
 
     /// A word of a `FROM` line with the variables replaced.

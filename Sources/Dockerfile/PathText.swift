@@ -3,7 +3,19 @@ package enum PathText {
     /// The shortest equivalent path: no `.`, no `..` that something precedes, no doubled or trailing slash.
     /// Empty becomes `.`; `..` never leaves `/`.
     package static func cleaned(_ path: String) -> String {
-        String(decoding: cleaned(Array(path.utf8)), as: UTF8.self)
+        isClean(path) ? path : String(decoding: cleaned(Array(path.utf8)), as: UTF8.self)
+    }
+
+    /// Whether nothing is there to clean, as in most paths. False for a path that only begins a component with a dot, too.
+    private static func isClean(_ path: String) -> Bool {
+        var before = UInt8.slash
+        var isFirst = true
+        for byte in path.utf8 {
+            if before == .slash, byte == UInt8(ascii: ".") || (byte == .slash && !isFirst) { return false }
+            before = byte
+            isFirst = false
+        }
+        return before != .slash || path == "/"
     }
 
     /// As `cleaned(_:)`, for a name that need not be UTF-8.

@@ -24,8 +24,11 @@ extension RunMount {
                 "variables are not replaced in --mount from", at: word.range,
                 hint: "name a stage for it: FROM \(from) AS source, then from=source")
         }
-        if !options.contains(where: { $0.needsExpansion }) { _ = try resolved() }
+        if !needsExpansion { _ = try resolved() }
     }
+
+    /// Whether expansion may change it.
+    var needsExpansion: Bool { options.contains { $0.needsExpansion } }
 
     /// The mount with `expand` applied to every value but that of `from`.
     package func expanded(

@@ -51,8 +51,8 @@ struct ShellPattern {
         let end = try Self.matchEnd(tokens, scalars, from: 0, longest: longest, &work)
         try budget.spend(work)
         guard let end else { return value }
-        let rest = scalars[end...]
-        return part == .prefix ? Self.utf8(rest) : Self.utf8(rest.reversed())
+        let length = scalars[..<end].reduce(0) { $0 + UTF8.width($1) }
+        return Array(part == .prefix ? value.dropFirst(length) : value.dropLast(length))
     }
 
     /// `value` with the first or every match, each as long as possible, replaced by `text`.
@@ -92,8 +92,9 @@ struct ShellPattern {
     private static func matchEnd(
         _ tokens: [Token], _ text: [Unicode.Scalar], from start: Int, longest: Bool, _ work: inout Int
     ) throws(ExpansionFault) -> Int? {
-        // The tokens that may match next, each once, in order.
+        // The tokens that may match next, each once, in order; and those after the next character.
         var active: [Int] = []
+        var following: [Int] = []
         add(0, tokens, &active)
         var end: Int?
         var index = start
@@ -107,7 +108,7 @@ struct ShellPattern {
             guard work <= maximumWork else {
                 throw ExpansionFault(message: "a pattern in ${...} takes too long to match")
             }
-            var following: [Int] = []
+            following.removeAll(keepingCapacity: true)
             for token in active where token < tokens.count {
                 switch tokens[token] {
                 case .literal(let scalar): if scalar == text[index] { add(token + 1, tokens, &following) }
@@ -115,7 +116,7 @@ struct ShellPattern {
                 case .run: if text[index] != "\n" { add(token, tokens, &following) }
                 }
             }
-            active = following
+            swap(&active, &following)
             index += 1
         }
     }
@@ -131,9 +132,9 @@ struct ShellPattern {
         }
     }
 
-    private static func utf8(_ scalars: some Sequence<Unicode.Scalar>) -> [UInt8] {
-        var text = String.UnicodeScalarView()
-        text.append(contentsOf: scalars)
-        return Array(String(text).utf8)
+    private static func utf8(_ scalars: ArraySlice<Unicode.Scalar>) -> [UInt8] {
+        var text: [UInt8] = []
+        for scalar in scalars { text += UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter }
+        return text
     }
 }

@@ -40,76 +40,92 @@ struct ExpansionObserver {
 private struct InstructionExpansion {
     let scope: StageScope
     let observer: ExpansionObserver?
+    /// Of the words that hold nothing but text.
+    private let ofWords: WordExpansion
+
+    init(scope: StageScope, observer: ExpansionObserver?) {
+        self.scope = scope
+        self.observer = observer
+        ofWords = scope.expansion { name, value in observer?.didLookUp(name, value) }
+    }
+
+    /// Of sources, which are patterns: `\*` is no wildcard in them.
+    private var ofPatterns: WordExpansion {
+        var expansion = ofWords
+        expansion.escapes = .keptBeforeWildcards
+        return expansion
+    }
+
+    /// Of heredoc bodies: quotes are ordinary, and the escape character is always a backslash.
+    private var ofBodies: WordExpansion {
+        var expansion = ofWords
+        expansion.quotes = .kept
+        expansion.escape = .backslash
+        return expansion
+    }
 
     func expanded(_ instruction: Instruction) throws(DockerfileError) -> Instruction {
-        var result = instruction
-        switch instruction.kind {
+        Instruction(
+            kind: try expanded(instruction.kind), range: instruction.range, original: instruction.original)
+    }
+
+    private func expanded(_ kind: Instruction.Kind) throws(DockerfileError) -> Instruction.Kind {
+        switch kind {
         case .add(var add):
             add.sources = try sources(add.sources)
             add.destination = try word(add.destination)
             add.options = try options(add.options)
             add.checksum = try optional(add.checksum)
-            result.kind = .add(add)
+            return .add(add)
         case .copy(var copy):
             copy.sources = try sources(copy.sources)
             copy.destination = try word(copy.destination)
             copy.options = try options(copy.options)
-            result.kind = .copy(copy)
+            return .copy(copy)
         case .arg(let arg):
-            result.kind = .arg(try self.arg(arg))
+            return .arg(try self.arg(arg))
         case .env(let pairs):
             let pairs = try keyValues(pairs)
             for pair in pairs { try StageScope.checkName(pair.key, of: "ENV") }
-            result.kind = .env(pairs)
+            return .env(pairs)
         case .label(let pairs):
-            result.kind = .label(try keyValues(pairs))
+            return .label(try keyValues(pairs))
         case .expose(let expose):
-            result.kind = .expose(try ports(expose))
+            return .expose(try ports(expose))
         case .stopsignal(let signal):
             let signal = try word(signal)
             try StopSignal.check(expanded: signal)
-            result.kind = .stopsignal(signal)
+            return .stopsignal(signal)
         case .user(let user):
-            result.kind = .user(try word(user))
+            return .user(try word(user))
         case .volume(let paths):
-            result.kind = .volume(try words(paths, emptyFault: "VOLUME: a path is empty"))
+            return .volume(try words(paths, emptyFault: "VOLUME: a path is empty"))
         case .workdir(let path):
-            result.kind = .workdir(try words([path], emptyFault: "WORKDIR: the path is empty")[0])
+            return .workdir(try words([path], emptyFault: "WORKDIR: the path is empty")[0])
         case .run(var run):
-            for index in run.mounts.indices {
+            // The parser has looked at the others.
+            for index in run.mounts.indices where run.mounts[index].needsExpansion {
                 run.mounts[index] = try run.mounts[index].expanded { (word) throws(DockerfileError) in
                     try text(of: word)
                 }
                 _ = try run.mounts[index].resolved()
             }
-            result.kind = .run(run)
+            return .run(run)
         case .cmd, .entrypoint, .healthcheck, .maintainer, .onbuild, .shell:
-            break
+            return kind
         }
+    }
+
+    private func result(
+        of word: Word, _ expansion: WordExpansion, cutsWords: Bool = false
+    ) throws(DockerfileError) -> WordExpansion.Result {
+        let result = try expansion.result(of: word, cutsWords: cutsWords)
+        observer?.didExpand(word, result)
         return result
     }
 
     private func text(of word: Word) throws(DockerfileError) -> String {
-        try expansion(of: word).text
-    }
-
-    private func expansion(
-        of word: Word, overriding local: [String: String] = [:], quotes: WordExpansion.Quotes = .removed,
-        escapes: WordExpansion.Escapes = .removed, cutsWords: Bool = false
-    ) throws(DockerfileError) -> WordExpansion.Result {
-        let (variables, observer) = (scope, observer)
-        // In a heredoc's body, quotes are ordinary and the escape character is always a backslash.
-        let escape = quotes == .kept ? UInt8.backslash : scope.escape
-        let expander = WordExpansion(
-            escape: escape, quotes: quotes, escapes: escapes, budget: scope.budget
-        ) { name in
-            let value = local[name] ?? variables[name]
-            observer?.didLookUp(name, value)
-            return value
-        }
-        let result = try expander.result(of: word, cutsWords: cutsWords)
-        observer?.didExpand(word, result)
-        return result
+        try result(of: word, ofWords).text
     }
 
     private func word(_ word: Word) throws(DockerfileError) -> Word {
@@ -138,14 +154,13 @@ private struct InstructionExpansion {
         for source in sources {
             switch source {
             case .path(let path):
-                // The text is a pattern, in which `\*` is no wildcard; in an address it would be nothing but a character.
+                // An address is no pattern: a backslash in it would be nothing but a character.
                 let isAddress = path.text.contains("://") || path.text.hasPrefix("git@")
-                let expanded = try expansion(of: path, escapes: isAddress ? .removed : .keptBeforeWildcards)
+                let expanded = try self.result(of: path, isAddress ? ofWords : ofPatterns)
                 result.append(.path(Word(expanded.text, range: path.range)))
             case .heredoc(var heredoc):
                 if heredoc.expands {
-                    heredoc.contents = try expansion(of: Word(heredoc.contents, range: heredoc.range), quotes: .kept)
-                        .text
+                    heredoc.contents = try self.result(of: Word(heredoc.contents, range: heredoc.range), ofBodies).text
                 }
                 result.append(.heredoc(heredoc))
             }
@@ -157,7 +172,8 @@ private struct InstructionExpansion {
         var result = options
         result.chown = try optional(options.chown)
         result.chmod = try optional(options.chmod)
-        _ = try result.mode()
+        // The parser has looked at one that stays as it is.
+        if result.chmod != options.chmod { _ = try result.mode() }
         return result
     }
 
@@ -175,11 +191,13 @@ private struct InstructionExpansion {
         var result: [ArgInstruction.Argument] = []
         var local: [String: String] = [:]
         for argument in arg.arguments {
-            let name = Word(try expansion(of: argument.name, overriding: local).text, range: argument.name.range)
+            let (known, observer) = (local, observer)
+            let expansion = scope.expansion(overriding: known) { name, value in observer?.didLookUp(name, value) }
+            let name = Word(try self.result(of: argument.name, expansion).text, range: argument.name.range)
             try StageScope.checkName(name, of: "ARG")
             var defaultValue: Word?
             if let written = argument.defaultValue {
-                defaultValue = Word(try expansion(of: written, overriding: local).text, range: written.range)
+                defaultValue = Word(try self.result(of: written, expansion).text, range: written.range)
             }
             local[name.text] = scope.value(of: name.text, defaultValue: defaultValue?.text)
             result.append(ArgInstruction.Argument(name: name, defaultValue: defaultValue))
@@ -191,7 +209,7 @@ private struct InstructionExpansion {
         var words: [Word] = []
         for word in expose.words {
             // A variable may hold several ports, so the text is cut only now.
-            words += try expansion(of: word, cutsWords: true).words.map { Word($0, range: word.range) }
+            words += try result(of: word, ofWords, cutsWords: true).words.map { Word($0, range: word.range) }
         }
         let expanded = ExposeInstruction(words: words)
         try expanded.check()

@@ -27,12 +27,6 @@ package struct StageScope: Sendable {
         declaredNames = []
     }
 
-    /// The character that takes the next one literally.
-    var escape: UInt8 { global.escape }
-
-    /// What all expansions may cost.
-    var budget: ExpansionBudget { global.budget }
-
     /// Bytes of all variables.
     var size: Int { variables.size }
 
@@ -90,8 +84,22 @@ package struct StageScope: Sendable {
     ///
     /// - Throws: as `WordExpansion.expand(_:)`.
     package func expand(_ word: Word) throws(DockerfileError) -> String {
+        try expansion().expand(word)
+    }
+
+    /// Expands words with the variables of now, those in `local` before all.
+    ///
+    /// - Parameter didLookUp: told of each variable that is asked for, and its value.
+    func expansion(
+        overriding local: [String: String] = [:], didLookUp: @escaping (String, String?) -> Void = { _, _ in }
+    ) -> WordExpansion {
+        // Not all of the scope: it is kept with each expansion.
         let variables = variables
-        return try WordExpansion(escape: global.escape, budget: global.budget) { variables[$0] }.expand(word)
+        return WordExpansion(escape: global.escape, budget: global.budget) { name in
+            let value = local[name] ?? variables[name]
+            didLookUp(name, value)
+            return value
+        }
     }
 
     /// What `ARG name` or `ARG name=default` sets; `nil` if it only declares.

@@ -26,22 +26,19 @@ package struct WordExpansion {
     /// word is read as later: there it has a backslash, whichever the escape character is.
     package enum Escapes { case removed, keptBeforeWildcards }
 
-    private let escape: UInt8
-    private let quotes: Quotes
-    private let escapes: Escapes
+    /// `\` or a backtick: takes the next character literally.
+    var escape: UInt8
+    var quotes = Quotes.removed
+    var escapes = Escapes.removed
     private let budget: ExpansionBudget
     private let lookup: (String) -> String?
 
-    /// `escape` (`\` or a backtick) takes the next character literally; `lookup` gives a variable's value, `nil` if it is
-    /// not set. What is done is taken from `budget`.
+    /// `lookup` gives a variable's value, `nil` if it is not set. What is done is taken from `budget`.
     package init(
-        escape: UInt8 = UInt8(ascii: "\\"), quotes: Quotes = .removed, escapes: Escapes = .removed,
-        budget: ExpansionBudget = ExpansionBudget(),
+        escape: UInt8 = UInt8(ascii: "\\"), budget: ExpansionBudget = ExpansionBudget(),
         lookup: @escaping (String) -> String?
     ) {
         self.escape = escape
-        self.quotes = quotes
-        self.escapes = escapes
         self.budget = budget
         self.lookup = lookup
     }

@@ -162,9 +162,9 @@ struct StageScopeTests {
 
     @Test("EXPOSE keeps only the container's port")
     func hostPorts() throws {
-        let (_, all) = try evaluate("FROM a\nEXPOSE 127.0.0.1:80:8080 1:2/UDP 7/sctp")
+        let (_, all) = try evaluate("FROM a\nEXPOSE 127.0.0.1:80:8080 1:2/UDP 7/sctp 9/")
         guard case .expose(let expose)? = all.first?.kind else { return }
-        #expect(try expose.ports() == ["8080/tcp", "2/udp", "7/sctp"])
+        #expect(try expose.ports() == ["8080/tcp", "2/udp", "7/sctp", "9/tcp"])
     }
 
     @Test("variables that double with each line end in an error, not in a full memory")

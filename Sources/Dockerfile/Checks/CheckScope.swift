@@ -112,12 +112,11 @@ struct CheckScope {
     ) -> Expanded? {
         let (isComplete, uncertain) = (isComplete, uncertain)
         var isCertain = true
-        let escape = quotes == .kept ? UInt8.backslash : scope.escape
-        let expansion = WordExpansion(escape: escape, quotes: quotes, budget: scope.budget) { name in
-            let value = scope[name]
+        var expansion = scope.expansion { name, value in
             if value == nil ? !isComplete : uncertain.contains(name) { isCertain = false }
-            return value
         }
+        expansion.quotes = quotes
+        if quotes == .kept { expansion.escape = .backslash }
         do {
             let result = try expansion.result(of: word, cutsWords: cutsWords)
             return Expanded(
