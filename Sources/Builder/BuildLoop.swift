@@ -10,7 +10,7 @@ struct BuildLoop: Sendable {
     let context: BuildContext
     let tools: BuildTools
     let cache: StepCache
-    let makeFiles: @Sendable () -> any StageFiles
+    let makeFiles: MakeStageFiles
     /// Given every layer of the image, base layers first, as soon as it is known.
     let publish: @Sendable (StoredLayer) -> Void
 
@@ -34,7 +34,7 @@ struct BuildLoop: Sendable {
         var sources: [String: StageBuilder.ExternalSource] = [:]
         for (name, external) in plan.external {
             switch external {
-            case .image(let image): sources[name] = .image(image, makeFiles())
+            case .image(let image): sources[name] = .image(image, makeFiles(false))
             case .folder(let path): sources[name] = .folder(try Directory(opening: path))
             }
         }
@@ -84,7 +84,7 @@ private final class StageRuns: Sendable {
             state: try StageState(
                 stage, on: base, platform: try stage.platform(of: loop.request),
                 created: loop.context.time.created),
-            files: loop.makeFiles(), numbers: (stage.firstStep, loop.plan.stepCount), publish: publish)
+            files: loop.makeFiles(stage.runs), numbers: (stage.firstStep, loop.plan.stepCount), publish: publish)
         return try await builder.build()
     }
 }

@@ -34,9 +34,7 @@ struct BuildPlan: Sendable {
 
     /// Whether any needed stage has a RUN.
     var runs: Bool {
-        stages.contains { stage in
-            stage.instructions.contains { if case .run = $0.kind { true } else { false } }
-        }
+        stages.contains { $0.runs }
     }
 
     static func make(
@@ -142,6 +140,11 @@ struct StagePlan: Sendable {
     func platform(of request: BuildRequest) throws -> Platform {
         guard let written = graph.nodes[index]?.platform else { return request.platform }
         return try Platform(parsing: written)
+    }
+
+    /// Whether a command is run in the stage.
+    var runs: Bool {
+        instructions.contains { if case .run = $0.kind { true } else { false } }
     }
 
     /// What a COPY's `--from` means here.

@@ -11,6 +11,7 @@ struct BuildTools: Sendable {
     let usesUserAttributes: Bool
     let maker: LayerMaker
     let blobs: BlobFetcher
+    let indices: LayerIndices
     let remotes: RemoteSources
     let sandbox: Sandbox
     let caches: CacheMounts

@@ -83,7 +83,7 @@ package struct Builder: Sendable {
             ).run()
             guard squashes else { return draft }
             let squashed = try await LayerSquash(tools: tools).squash(
-                draft, on: try await makeFiles().names(of: Array(draft.layers.prefix(draft.base.layers))))
+                draft, on: try await makeFiles(false).names(of: Array(draft.layers.prefix(draft.base.layers))))
             squashed.layers.forEach(publish)
             return squashed
         }
@@ -132,6 +132,7 @@ package struct Builder: Sendable {
         _ secrets: BuildSecrets
     ) throws -> BuildTools {
         let store = BlobStore(state, scratch: scratch)
+        let blobs = BlobFetcher(store: store, registries: registries, pool: pool, report: report)
         let namespace = request.buildArguments.last { $0.name == "BUILDKIT_CACHE_MOUNT_NS" }?.value ?? ""
         return BuildTools(
             scratch: scratch, store: store,
@@ -140,7 +141,7 @@ package struct Builder: Sendable {
             maker: LayerMaker(
                 store: store, compression: request.compression, threads: request.threads, latest: time.latest,
                 cancellation: cancellation),
-            blobs: BlobFetcher(store: store, registries: registries, pool: pool, report: report),
+            blobs: blobs, indices: LayerIndices(state, blobs: blobs, pool: pool, cancellation: cancellation),
             remotes: RemoteSources(
                 request, files: registries.files, secrets: secrets, scratch: scratch, pool: pool,
                 cancellation: cancellation, report: report),

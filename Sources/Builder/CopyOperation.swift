@@ -17,6 +17,8 @@ struct CopyOperation {
         let keepsOwners: Bool
         /// For messages: "the build context", "stage build".
         let name: String
+        /// Where bytes are read from that the tree has no file of.
+        var layers: [StoredLayer] = []
     }
 
     /// How what is copied differs from its source.
@@ -277,7 +279,7 @@ struct CopyOperation {
             LayerEntry(
                 path: target.bytes, kind: kind, permissions: permissions, uid: owner.uid, gid: owner.gid,
                 modified: node.status.modified, attributes: try source.attributes(of: node)),
-            content: node.status.kind == .file ? .file(source.tree, node) : .none,
+            content: node.status.kind == .file ? try .init(of: node, in: source.tree) : .none,
             link: node.status.linkCount > 1 && node.status.kind == .file
                 ? LayerPlan.LinkKey(source: sourceNumber, device: node.status.device, inode: node.status.inode) : nil)
     }

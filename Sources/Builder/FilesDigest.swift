@@ -140,6 +140,9 @@ final class FilesDigests: Sendable {
                     hasher.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
                 }
                 digests.append((index, Digest(sha256: hasher.finish())))
+            case .packed(let place):
+                // A file of a layer that is not unpacked: the layer and the place in it say which bytes these are.
+                digests.append((index, Digest(sha256: SHA256.hash(Array("\(place.diffID) \(place.entry)".utf8)))))
             case .stretch: return nil
             }
         }

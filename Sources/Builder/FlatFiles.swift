@@ -8,11 +8,9 @@ import SystemPackage
 /// A stage's files as one flat tree, for places where nothing can be mounted; what a RUN changed is found by comparing.
 final class FlatFiles: StageFiles {
     private let tools: BuildTools
-    /// Whether a RUN is allowed (`chroot`), or only files are wanted (`none`).
-    private let runs: Bool
+    /// Whether a RUN will need the tree anyway.
+    private let unpacks: Bool
     private let state: Mutex<State>
-    /// Layers on top of those that are laid into the tree, and lower ones, too.
-    private let written = WrittenLayers()
 
     private struct State {
         var root: Directory?
@@ -20,22 +18,19 @@ final class FlatFiles: StageFiles {
         var applied: [Digest] = []
     }
 
-    init(_ tools: BuildTools, runs: Bool) {
+    init(_ tools: BuildTools, unpacks: Bool) {
         self.tools = tools
-        self.runs = runs
+        self.unpacks = unpacks
         state = Mutex(State())
-    }
-
-    func remember(_ layer: StoredLayer, entries: [LayerEntry]) {
-        written.remember(layer, entries: entries)
     }
 
     func names(of layers: [StoredLayer]) async throws -> UnionTree {
         let applied = state.withLock { $0.applied.count }
+        if applied == 0, !unpacks || tools.indices.areKnown(layers) { return try await tools.indices.view(of: layers) }
         // What was written last need not be laid out to be looked at.
-        let indexed = layers.dropFirst(applied).reversed().prefix { written.contains($0) }
-        let root = try await lay(Array(layers.dropLast(indexed.count)))
-        return UnionTree(layers: indexed.compactMap { written.index(of: $0).map { .entries($0) } } + [.plain(root)])
+        let written = layers.dropFirst(applied).reversed().prefix { tools.indices.isRemembered($0.layer) }.count
+        let root = try await lay(Array(layers.dropLast(written)))
+        return UnionTree(layers: try tools.indices.entries(of: layers.suffix(written)) + [.plain(root)])
     }
 
     func contents(of layers: [StoredLayer]) async throws -> UnionTree {
@@ -69,13 +64,8 @@ final class FlatFiles: StageFiles {
     }
 
     private static func unpack(_ layer: Layer, into root: Directory, _ tools: BuildTools) throws {
-        guard let compression = layer.descriptor.mediaType.layerCompression else {
-            throw BuildError(
-                "the layer \(layer.descriptor.digest) has the type \(layer.descriptor.mediaType), which cannot be unpacked"
-            )
-        }
         _ = try LayerUnpacker.unpack(
-            blob: try tools.store.open(layer.descriptor), compression: compression, expecting: layer.diffID,
+            blob: try tools.store.open(layer.descriptor), compression: try layer.compression(), expecting: layer.diffID,
             name: layer.descriptor.digest.description, into: root, convention: .flat, cancellation: tools.cancellation)
     }
 
@@ -86,11 +76,6 @@ final class FlatFiles: StageFiles {
     }
 
     func run(_ command: Command, mounts: [PreparedMount], on layers: [StoredLayer]) async throws -> RunResult {
-        guard runs else {
-            throw BuildError(
-                "RUN needs a root file system, and the isolation 'none' has no way to enter one",
-                hint: "run as root with the capabilities of a container, and leave --isolation out")
-        }
         let root = try await lay(layers)
         let result = try await tools.pool.run { [tools] () throws(any Error) in
             try Self.run(command, mounts, in: root, with: tools)

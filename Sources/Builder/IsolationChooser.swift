@@ -10,7 +10,7 @@ package struct IsolationChooser {
 
     /// - Returns: what makes a stage's files.
     /// - Throws: when the isolation that was asked for cannot be had, or cannot do what a RUN of the plan needs.
-    func choose(for plan: BuildPlan) throws -> @Sendable () -> any StageFiles {
+    func choose(for plan: BuildPlan) throws -> MakeStageFiles {
         let isolation = try isolation(needsRun: plan.runs)
         for instruction in plan.stages.flatMap(\.instructions) {
             try SupportCheck.check(instruction, under: isolation)
@@ -23,9 +23,9 @@ package struct IsolationChooser {
         }
         let tools = self.tools
         return switch isolation {
-        case .overlay: { OverlayFiles(tools) }
-        case .chroot: { FlatFiles(tools, runs: true) }
-        case .none: { FlatFiles(tools, runs: false) }
+        case .overlay: { OverlayFiles(tools, unpacks: $0) }
+        case .chroot: { FlatFiles(tools, unpacks: $0) }
+        case .none: { _ in ListedFiles(tools) }
         }
     }
 

@@ -12,8 +12,21 @@ struct LayerPlan {
         case bytes([UInt8])
         /// A file of a context or of another stage.
         case file(UnionTree, UnionTree.Node)
+        /// A file of a layer that is not unpacked.
+        case packed(ContentPlace)
         /// A stretch of a scratch file that holds the files of an unpacked archive one after the other.
         case stretch(ArchiveSpool, offset: Int64)
+
+        /// The bytes of a regular file, wherever it is.
+        init(of file: UnionTree.Node, in tree: UnionTree) throws(LayerError) {
+            if file.status.size == 0 {
+                self = .none
+            } else if let place = try tree.contentPlace(of: file) {
+                self = .packed(place)
+            } else {
+                self = .file(tree, file)
+            }
+        }
     }
 
     struct Planned {
@@ -200,7 +213,7 @@ struct LayerPlan {
             let entry = LayerEntry(
                 path: path.bytes, kind: .directory, permissions: node.status.permissions, uid: node.status.uid,
                 gid: node.status.gid,
-                modified: node.status.modified, attributes: try below.attributes(node))
+                modified: node.status.modified, attributes: try attributes(below: node))
             plan(Planned(entry: entry, content: .none), at: path)
             return
         }
@@ -209,6 +222,11 @@ struct LayerPlan {
             path: path.bytes, kind: .directory, permissions: implied.permissions, uid: implied.uid,
             gid: implied.gid, modified: implied.modified)
         plan(Planned(entry: entry, content: .none), at: path)
+    }
+
+    /// The attributes of a folder that is there. An SELinux label is the machine's, not the image's.
+    private func attributes(below node: UnionTree.Node) throws(LayerError) -> [ExtendedAttribute] {
+        try below.attributes(node).filter { $0.name != "security.selinux" }
     }
 
     // MARK: Writing
@@ -245,22 +263,32 @@ struct LayerPlan {
             let path = ImagePath(trusting: item.entry.path)
             guard !fresh.contains(path), let node = try below.node(at: path.bytes), node.status.kind == .directory,
                 node.status.permissions == item.entry.permissions, node.status.uid == item.entry.uid,
-                node.status.gid == item.entry.gid, try below.attributes(node) == item.entry.attributes
+                node.status.gid == item.entry.gid, try attributes(below: node) == item.entry.attributes
             else { return true }
         }
         return false
     }
 
+    /// What must be read from layers before the plan can be written.
+    var contentPlaces: Set<ContentPlace> {
+        planned.values.reduce(into: []) { places, item in
+            if case .packed(let place) = item.content { places.insert(place) }
+        }
+    }
+
     /// Writes all entries and their content.
     ///
+    /// - Parameter contents: what was read of `contentPlaces`.
     /// - Returns: what was written, for a view of the layer that does not unpack it.
-    func write(to writer: inout LayerWriter) throws -> [LayerEntry] {
+    func write(to writer: inout LayerWriter, _ contents: LayerContents.Found) throws -> [LayerEntry] {
         var written: [LayerEntry] = []
         try forEachInOrder { item in
             switch item.content {
             case .none: try writer.add(item.entry)
             case .bytes(let bytes): try writer.add(item.entry, bytes: bytes)
             case .file(let tree, let node): try writer.add(item.entry, content: try tree.open(node))
+            case .packed(let place):
+                try writer.add(item.entry, content: contents.spool.file, at: try contents.offset(of: place))
             case .stretch(let spool, let offset): try writer.add(item.entry, content: spool.file, at: offset)
             }
             written.append(item.entry)

@@ -64,10 +64,8 @@ struct LayerSquash {
         _ layer: Layer, into spool: ArchiveSpool, numbering number: inout Int, with tools: BuildTools
     ) throws -> ([LayerEntry], [[UInt8]: Stored]) {
         let name = layer.descriptor.digest.description
-        guard let compression = layer.descriptor.mediaType.layerCompression else {
-            throw BuildError("the layer \(name) has the type \(layer.descriptor.mediaType), which cannot be unpacked")
-        }
-        var reader = try TarReader(layer: try tools.store.open(layer.descriptor), compression: compression, name: name)
+        var reader = try TarReader(
+            layer: try tools.store.open(layer.descriptor), compression: try layer.compression(), name: name)
         var entries: [LayerEntry] = []
         var files: [[UInt8]: Stored] = [:]
         while let entry = try reader.next() {

@@ -10,26 +10,28 @@ import SystemPackage
 /// The overlay itself is mounted by the sandbox in the command's own mount namespace: the builder mounts nothing.
 final class OverlayFiles: StageFiles {
     private let tools: BuildTools
-    private let written = WrittenLayers()
+    /// Whether a RUN will need the trees anyway.
+    private let unpacks: Bool
     /// What repairs the implied folders of a stack, by its layers; `nil` for a stack without any.
     private let repairs = Mutex<[[Digest]: Directory?]>([:])
 
-    init(_ tools: BuildTools) {
+    init(_ tools: BuildTools, unpacks: Bool) {
         self.tools = tools
-    }
-
-    func remember(_ layer: StoredLayer, entries: [LayerEntry]) {
-        written.remember(layer, entries: entries)
+        self.unpacks = unpacks
     }
 
     func names(of layers: [StoredLayer]) async throws -> UnionTree {
         // What was written last need not be laid out to be looked at.
-        let indexed = layers.reversed().prefix { stored in
-            written.contains(stored) && !tools.trees.contains(stored.layer.diffID)
+        let written = layers.reversed().prefix { stored in
+            tools.indices.isRemembered(stored.layer) && !tools.trees.contains(stored.layer.diffID)
+        }.count
+        let lower = Array(layers.dropLast(written))
+        let isUnpacked = lower.allSatisfy { tools.trees.contains($0.layer.diffID) }
+        guard isUnpacked || (unpacks && !tools.indices.areKnown(lower)) else {
+            return try await tools.indices.view(of: layers)
         }
-        let lower = Array(layers.dropLast(indexed.count))
         return UnionTree(
-            layers: indexed.compactMap { written.index(of: $0).map { .entries($0) } }
+            layers: try tools.indices.entries(of: layers.suffix(written))
                 + (try await stack(lower).map { .overlay($0) }))
     }
 

@@ -12,7 +12,7 @@ extension StageBuilder {
         copiedFingerprint = FilesDigest.fingerprint(of: operation.plan)
         // Docker copies what is written out in the Dockerfile after everything else.
         try copyHeredocs(copy.sources, with: &operation)
-        try await commit(operation.plan, createdBy: historyText(of: instruction))
+        try await commit(operation.plan, from: source.layers, createdBy: historyText(of: instruction))
     }
 
     /// The operation with all sources planned that are paths.
@@ -77,7 +77,8 @@ extension StageBuilder {
             -> CopyOperation.Source
         {
             CopyOperation.Source(
-                tree: try await files.contents(of: layers), ignored: IgnorePatterns.none, keepsOwners: true, name: name)
+                tree: try await files.names(of: layers), ignored: IgnorePatterns.none, keepsOwners: true, name: name,
+                layers: layers)
         }
         switch try plan.reference(from) {
         case .stage(let index):

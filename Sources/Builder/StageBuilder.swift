@@ -123,26 +123,36 @@ struct StageBuilder {
     // MARK: Layers
 
     /// Writes a planned layer, or records that the step changed nothing.
-    mutating func commit(_ plan: LayerPlan, createdBy text: String) async throws {
+    ///
+    /// - Parameter sources: the layers that planned files may come from.
+    mutating func commit(_ plan: LayerPlan, from sources: [StoredLayer] = [], createdBy text: String) async throws {
         guard try plan.changesAnything() else { return draft.appendHistory(text) }
+        let contents = try await LayerContents(tools: tools).bring(plan.contentPlaces, of: sources)
         let maker = tools.maker
         let (layer, entries) = try await tools.pool.run { () throws(any Error) in
             var entries: [LayerEntry] = []
-            let layer = try maker.make { writer in entries = try plan.write(to: &writer) }
+            let layer = try maker.make { writer in entries = try plan.write(to: &writer, contents) }
             return (layer, entries)
         }
-        let stored = StoredLayer(layer: layer, origin: .store)
-        files.remember(stored, entries: entries)
-        draft.append(stored, createdBy: text)
+        tools.indices.remember(layer, entries: entries)
+        draft.append(StoredLayer(layer: layer, origin: .store), createdBy: text)
     }
 
     /// The users and groups of the stage as it is now.
     func userDatabase() async throws -> UserDatabase {
-        let tree = try await files.contents(of: draft.layers)
-        let limit = UserDatabase.fileSizeLimit
+        let tree = try await files.names(of: draft.layers)
         return UserDatabase(
-            passwd: try tree.readSmallFile(Array("etc/passwd".utf8), limit: limit) ?? [],
-            group: try tree.readSmallFile(Array("etc/group".utf8), limit: limit) ?? [])
+            passwd: try await accountFile("etc/passwd", in: tree), group: try await accountFile("etc/group", in: tree))
+    }
+
+    private func accountFile(_ path: String, in tree: UnionTree) async throws -> [UInt8] {
+        let (path, limit) = (Array(path.utf8), UserDatabase.fileSizeLimit)
+        guard case .found(let node) = try tree.resolve(path, followLast: true), node.status.kind == .file,
+            node.status.size <= limit, try tree.keptContent(of: node) == nil,
+            let place = try tree.contentPlace(of: node)
+        else { return try tree.readSmallFile(path, limit: limit) ?? [] }
+        let found = try await LayerContents(tools: tools).bring([place], of: draft.layers)
+        return try await tools.pool.run { () throws(any Error) in try found.bytes(of: place, size: node.status.size) }
     }
 
     /// Creates the working directory and what leads to it, for the current user, and makes it the place of what follows.

@@ -8,14 +8,12 @@ import SystemPackage
 /// Layers are always named in full, lowest first: a stage only ever adds to the end. Nothing is fetched or unpacked before
 /// a call needs it.
 protocol StageFiles: AnyObject, Sendable {
-    /// A view for looking names up: content can be opened only where a layer happens to be unpacked.
+    /// A view for looking names up and copying from: the bytes of a file are on disk, or in a layer's tar
+    /// (`UnionTree.contentPlace`), which `LayerContents` reads.
     func names(of layers: [StoredLayer]) async throws -> UnionTree
 
-    /// A view in which every file can be opened.
+    /// A view in which every file can be opened, for mounting from it.
     func contents(of layers: [StoredLayer]) async throws -> UnionTree
-
-    /// Remembers what a layer holds that was just written, so that names can be looked up without unpacking it.
-    func remember(_ layer: StoredLayer, entries: [LayerEntry])
 
     /// The trees of the layers on disk, lowest first, for mounting them: stacked they are what `contents(of:)` shows.
     func trees(of layers: [StoredLayer]) async throws -> [Directory]
@@ -28,6 +26,10 @@ protocol StageFiles: AnyObject, Sendable {
     /// The layer is `nil` if nothing changed or the command failed. Nothing of the command is left running.
     func run(_ command: Command, mounts: [PreparedMount], on layers: [StoredLayer]) async throws -> RunResult
 }
+
+/// Makes a stage's files. The argument: whether a RUN of the stage will need its trees on disk, so that there is nothing to
+/// be won by looking names up without them.
+typealias MakeStageFiles = @Sendable (_ unpacks: Bool) -> any StageFiles
 
 /// What a RUN came to.
 struct RunResult: Sendable {

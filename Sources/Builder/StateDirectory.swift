@@ -9,6 +9,7 @@ package import SystemPackage
 /// ```
 /// blobs/sha256/<hex>     verified blobs; visible only by a rename after they were verified
 /// steps/<key>            what a step came to (see `StepCache`)
+/// indices/<hex>          what a layer lists, by its diffID (see `LayerIndices`)
 /// trees/<name>/          an unpacked layer, complete or absent: root/ and the list of its implied folders (see `TreeStore`)
 /// mounts/<key>/<n>/      contents of a cache mount (see `CacheMounts`)
 /// work/<build>/          one build's scratch, locked by its owner; what a dead owner left is removed by the next build
@@ -18,11 +19,12 @@ package import SystemPackage
 /// In a user namespace trees and mounts have other owners on the disk, and other marks of overlayfs: they are in folders of their
 /// own, `trees-<ids>` and `mounts-<ids>`, one for each mapping of ids.
 ///
-/// Time of modification of a blob, record, tree or cache: when a build last used it.
+/// Time of modification of a blob, record, index, tree or cache: when a build last used it.
 package final class StateDirectory: Sendable {
     package let path: FilePath
     let blobs: Directory
     let steps: Directory
+    let indices: Directory
     let trees: Directory
     let mounts: Directory
     let work: Directory
@@ -40,6 +42,7 @@ package final class StateDirectory: Sendable {
         root = try Directory(opening: path)
         blobs = try Directory(creating: path.appending("blobs").appending("sha256"))
         steps = try Directory(creating: path.appending("steps"))
+        indices = try Directory(creating: path.appending("indices"))
         work = try Directory(creating: path.appending("work"))
         attributes = try StateDirectory.attributes(in: work)
         let suffix = attributes == .trusted ? "" : "-" + (try IdentityMapping.current()).key

@@ -24,7 +24,7 @@ package struct StatePruner {
 
     package struct Item: Sendable, Hashable {
         package enum Kind: String, Sendable, Hashable {
-            case blob, step, tree, cache
+            case blob, step, index, tree, cache
             /// What a build that died has left.
             case scratch
         }
@@ -146,6 +146,9 @@ package struct StatePruner {
         }
         for (name, status) in try entries(of: "steps", in: root) {
             try add(.step, name.string, "steps", name, used: status.modified)
+        }
+        for (name, status) in try entries(of: "indices", in: root) {
+            try add(.index, "sha256:\(name)", "indices", name, used: status.modified)
         }
         for top in try root.names().sorted(by: { $0.string < $1.string }) {
             if top == "trees" || top.string.hasPrefix("trees-") {

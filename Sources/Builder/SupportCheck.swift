@@ -67,7 +67,15 @@ enum SupportCheck {
 
     /// Refuses what an isolation cannot do, before any step is taken.
     static func check(_ instruction: Instruction, under isolation: Isolation) throws(DockerfileError) {
-        guard isolation == .chroot, case .run(let run) = instruction.kind else { return }
+        guard isolation != .overlay, case .run(let run) = instruction.kind else { return }
+        guard isolation == .chroot else {
+            throw DockerfileError(
+                "RUN is not possible with the isolation 'none', which has no way into a root file system",
+                at: instruction.range,
+                hint:
+                    "run the build as root with a container's default capabilities, or where user namespaces are allowed (docs/isolation.md has a pod for each); COPY, ADD and all other instructions work here"
+            )
+        }
         let hint = "it needs the overlay isolation: the right to make namespaces and mounts"
         if let network = run.network, network.value == .none {
             throw DockerfileError(

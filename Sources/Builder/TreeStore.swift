@@ -168,15 +168,10 @@ final class TreeStore: Sendable {
     }
 
     private func unpack(_ layer: Layer, as name: FilePath, on lower: UnionTree?) throws {
-        guard let compression = layer.descriptor.mediaType.layerCompression else {
-            throw BuildError(
-                "the layer \(layer.descriptor.digest) has the type \(layer.descriptor.mediaType), which cannot be unpacked"
-            )
-        }
         let folder = try scratch.makeFolder("tree")
         let root = try makeRoot(in: folder)
         let unpacked = try LayerUnpacker.unpack(
-            blob: try store.open(layer.descriptor), compression: compression, expecting: layer.diffID,
+            blob: try store.open(layer.descriptor), compression: try layer.compression(), expecting: layer.diffID,
             name: layer.descriptor.digest.description, into: root, convention: .overlay(attributes), on: lower,
             cancellation: cancellation)
         if unpacked.isRootOpaque { try TreeStore.mark(folder, TreeStore.hidesAllBelow) }

@@ -1,96 +1,283 @@
+package import OCI
+import Synchronization
 import SystemIO
+import SystemPackage
 
-/// What a layer says of its files, without their content: a layer that was written but not unpacked.
+/// The tree that unpacking a layer would give, known from its listing.
+///
+/// The rules are those of `LayerUnpacker`: an entry replaces what has its name, but a folder on a folder is merged; a symlink
+/// on the way to an entry leads on, be it the layer's own or one of a layer below; a hard link may name a file below.
 package final class LayerIndex: Sendable {
     /// The root is node 0.
     static let root = 0
 
     struct Node: Sendable {
-        var entry: LayerEntry
-        /// Whether an entry described it; folders that are only implied are 0755, owned by root.
-        var isDescribed: Bool
+        /// Its place in the listing; `nil` for folders that are only implied: 0755, owned by root, time 0.
+        var entry: Int?
         var isOpaque = false
-        /// Names to nodes.
+        /// Names to nodes. Hard links are names of one node.
         var children: [[UInt8]: Int] = [:]
     }
 
+    /// A file of a layer below that this layer has a name for.
+    private struct Borrowed: Sendable {
+        let entry: LayerEntry
+        let status: FileStatus
+        let content: ContentPlace?
+    }
+
+    package let listing: LayerListing
     let nodes: [Node]
+    private let borrowed: [Int: Borrowed]
+    /// Stands for the device of its files, so that no two layers have the same file.
+    private let device: UInt64
 
-    /// - Parameter entries: in the order of the layer; a later entry of the same path takes the place of an earlier one.
-    package init(_ entries: [LayerEntry]) {
-        var nodes = [Node(entry: LayerEntry(path: [], kind: .directory, permissions: 0o755), isDescribed: false)]
-        for entry in entries {
-            let node = LayerIndex.node(entry.path, &nodes)
-            var target = entry
-            if case .opaqueMarker = entry.kind {
-                nodes[node].isOpaque = true
-                continue
-            }
-            if case .whiteout = entry.kind {
-                // What the layer itself has hides the deletion; its folder takes the place of the lower one.
-                if nodes[node].isDescribed || !nodes[node].children.isEmpty {
-                    nodes[node].isOpaque = true
-                    continue
-                }
-            }
-            if case .hardLink(let link) = entry.kind {
-                target = nodes[LayerIndex.node(link, &nodes)].entry
-                target.path = entry.path
-            }
-            if nodes[node].isDescribed, nodes[node].entry.kind == .whiteout { nodes[node].isOpaque = true }
-            nodes[node].entry = target
-            nodes[node].isDescribed = true
-            if target.kind != .directory { nodes[node].children = [:] }
-        }
-        self.nodes = nodes
+    /// The name of entries that are no layer's.
+    private static let unnamed = Digest(sha256: SHA256.hash([]))
+    private static let lastDevice = Atomic<UInt64>(UInt64.max)
+    static let empty = LayerIndex()
+
+    /// A layer without any entry.
+    private init() {
+        listing = LayerListing(diffID: LayerIndex.unnamed, entries: [])
+        nodes = [Node()]
+        borrowed = [:]
+        device = .max
     }
 
-    /// The node of a path, made with its parents as implied folders where it is missing.
-    private static func node(_ path: [UInt8], _ nodes: inout [Node]) -> Int {
-        var node = root
-        var end = path.startIndex
-        while end < path.endIndex {
-            let start = end == path.startIndex ? end : end + 1
-            end = path[start...].firstIndex(of: UInt8(ascii: "/")) ?? path.endIndex
-            let name = Array(path[start..<end])
-            if let child = nodes[node].children[name] {
-                node = child
-            } else {
-                if nodes[node].entry.kind != .directory {
-                    let wasWhiteout = nodes[node].entry.kind == .whiteout
-                    nodes[node].entry = LayerEntry(path: nodes[node].entry.path, kind: .directory, permissions: 0o755)
-                    nodes[node].isDescribed = false
-                    nodes[node].isOpaque = wasWhiteout
-                }
-                nodes.append(
-                    Node(
-                        entry: LayerEntry(path: Array(path[..<end]), kind: .directory, permissions: 0o755),
-                        isDescribed: false))
-                nodes[node].children[name] = nodes.count - 1
-                node = nodes.count - 1
-            }
-        }
-        return node
+    /// - Parameter lower: what the layer lies on; with `nil` it must be understandable alone.
+    /// - Throws: `LayerError.invalid` for what cannot be unpacked either: an entry below a file, a hard link to nothing.
+    package init(_ listing: LayerListing, on lower: UnionTree? = nil) throws(LayerError) {
+        var construction = Construction(listing: listing, lower: lower)
+        for place in listing.entries.indices { try construction.place(place) }
+        self.listing = listing
+        nodes = construction.nodes
+        borrowed = construction.borrowed
+        device = LayerIndex.lastDevice.wrappingSubtract(1, ordering: .relaxed).newValue
     }
 
-    /// The node as `stat` would tell it: the device is 0, the inode the node's number.
+    /// An index of entries that belong to no layer with a name.
+    package convenience init(_ entries: [LayerEntry]) throws(LayerError) {
+        try self.init(LayerListing(diffID: LayerIndex.unnamed, entries: entries))
+    }
+
+    // MARK: Looking
+
+    func child(_ name: [UInt8], of node: Int) -> Int? {
+        nodes[node].children[name]
+    }
+
+    func isDescribed(_ node: Int) -> Bool {
+        nodes[node].entry != nil
+    }
+
+    func isWhiteout(_ node: Int) -> Bool {
+        nodes[node].entry.map { listing.entries[$0].kind == .whiteout } ?? false
+    }
+
+    /// What the layer says of a node. The path is the one under which the file was first named.
+    func entry(of node: Int) -> LayerEntry {
+        if let other = borrowed[node] { return other.entry }
+        guard let place = nodes[node].entry else { return LayerEntry(path: [], kind: .directory, permissions: 0o755) }
+        return listing.entries[place]
+    }
+
+    /// Where the bytes of a file are.
+    func content(of node: Int) -> ContentPlace? {
+        if let other = borrowed[node] { return other.content }
+        return nodes[node].entry.map { ContentPlace(diffID: listing.diffID, entry: $0) }
+    }
+
+    /// The bytes of a file, where the listing keeps them.
+    func keptContent(of node: Int) -> [UInt8]? {
+        borrowed[node] == nil ? nodes[node].entry.flatMap { listing.contents[$0] } : nil
+    }
+
+    /// The node as `stat` would tell it: the inode is the node's number. A regular file counts as one that may have
+    /// other names: who knows only one layer cannot say that nobody above links to it.
     func status(of node: Int) -> FileStatus {
-        let entry = nodes[node].entry
+        if let other = borrowed[node] { return other.status }
+        let entry = entry(of: node)
         var kind = FileStatus.Kind.file
         var size: Int64 = 0
-        var device = DeviceNumber(major: 0, minor: 0)
+        var number = DeviceNumber(major: 0, minor: 0)
         switch entry.kind {
         case .file(let bytes): size = bytes
         case .directory: kind = .directory
         case .symlink(let target): (kind, size) = (.symlink, Int64(target.count))
-        case .characterDevice(let number): (kind, device) = (.characterDevice, number)
-        case .blockDevice(let number): (kind, device) = (.blockDevice, number)
+        case .characterDevice(let device): (kind, number) = (.characterDevice, device)
+        case .blockDevice(let device): (kind, number) = (.blockDevice, device)
         case .fifo: kind = .fifo
-        // A whiteout is asked for as such; a hard link became what it points to.
+        // A whiteout is asked for as such; a hard link is a name of what it points to.
         case .whiteout, .opaqueMarker, .hardLink: break
         }
         return FileStatus(
             described: kind, permissions: entry.permissions, uid: entry.uid, gid: entry.gid, size: size,
-            modified: entry.modified, inode: UInt64(node), node: device)
+            modified: entry.modified, inode: UInt64(node), device: device, linkCount: kind == .file ? 2 : 1,
+            node: number)
+    }
+}
+
+/// Where the bytes of a file are: in a layer's tar, in the entry that is the n-th of its listing.
+package struct ContentPlace: Sendable, Hashable {
+    package let diffID: Digest
+    package let entry: Int
+
+    package init(diffID: Digest, entry: Int) {
+        self.diffID = diffID
+        self.entry = entry
+    }
+}
+
+extension LayerIndex {
+    /// Lays the entries of a listing one by one.
+    private struct Construction {
+        let listing: LayerListing
+        let lower: UnionTree?
+        var nodes = [Node()]
+        var borrowed: [Int: Borrowed] = [:]
+        /// The folder that the last file went to: the next one goes there, too, most of the time.
+        private var last: (path: ArraySlice<UInt8>, node: Int)?
+
+        init(listing: LayerListing, lower: UnionTree?) {
+            self.listing = listing
+            self.lower = lower
+            nodes.reserveCapacity(listing.entries.count + 1)
+        }
+
+        mutating func place(_ place: Int) throws(LayerError) {
+            let entry = listing.entries[place]
+            if entry.path.isEmpty {
+                if entry.kind == .opaqueMarker { nodes[root].isOpaque = true } else { nodes[root].entry = place }
+                return
+            }
+            if entry.kind == .opaqueMarker {
+                guard let folder = try walk(entry.path[...], making: true, for: entry) else { return }
+                nodes[folder].isOpaque = true
+                return
+            }
+            guard let folder = try parent(of: entry.path, making: true, for: entry) else { return }
+            let name = entry.path.lastComponent
+            let old = nodes[folder].children[name]
+            switch entry.kind {
+            case .whiteout:
+                // What the layer itself has stays; its folder takes the place of the lower one.
+                if let old {
+                    if kind(of: old) == .directory { nodes[old].isOpaque = true }
+                } else {
+                    nodes[folder].children[name] = add(Node(entry: place))
+                }
+            case .directory:
+                if let old, kind(of: old) == .directory {
+                    nodes[old].entry = place
+                } else {
+                    let hidesLower = old.map { kind(of: $0) == .whiteout } ?? false
+                    nodes[folder].children[name] = add(Node(entry: place, isOpaque: hidesLower))
+                    last = nil
+                }
+            case .hardLink(let target):
+                let source = try source(of: target, for: entry)
+                if old != source { replace(name, in: folder, with: source) }
+            default: replace(name, in: folder, with: add(Node(entry: place)))
+            }
+        }
+
+        private mutating func add(_ node: Node) -> Int {
+            nodes.append(node)
+            return nodes.count - 1
+        }
+
+        private mutating func replace(_ name: [UInt8], in folder: Int, with node: Int) {
+            if let old = nodes[folder].children.updateValue(node, forKey: name), kind(of: old) != .whiteout {
+                last = nil
+            }
+        }
+
+        private func kind(of node: Int) -> LayerEntry.Kind {
+            if let other = borrowed[node] { return other.entry.kind }
+            return nodes[node].entry.map { listing.entries[$0].kind } ?? .directory
+        }
+
+        /// The file that a hard link names: in this layer, or below.
+        private mutating func source(of target: [UInt8], for entry: LayerEntry) throws(LayerError) -> Int {
+            let missing = LayerIndex.fault(
+                entry, "a hard link to '\(FilePath.printable(target))', which is no file of this layer or one below")
+            if let folder = try parent(of: target, making: false, for: entry),
+                let node = nodes[folder].children[target.lastComponent]
+            {
+                guard kind(of: node) != .directory, kind(of: node) != .whiteout else { throw missing }
+                return node
+            }
+            guard let lower, case .found(let node) = try lower.resolve(target, followLast: false),
+                node.status.kind != .directory
+            else { throw missing }
+            let other = Borrowed(
+                entry: try lower.entry(of: node), status: node.status, content: try lower.contentPlace(of: node))
+            let number = add(Node())
+            borrowed[number] = other
+            return number
+        }
+
+        private mutating func parent(
+            of path: [UInt8], making: Bool, for entry: LayerEntry
+        ) throws(LayerError) -> Int? {
+            let end = path.lastIndex(of: UInt8(ascii: "/")) ?? 0
+            if let last, last.path == path[..<end] { return last.node }
+            guard let node = try walk(path[..<end], making: making, for: entry) else { return nil }
+            last = (path[..<end], node)
+            return node
+        }
+
+        /// The folder of a path, symlinks followed inside the root, missing ones made if so wished.
+        private mutating func walk(
+            _ path: ArraySlice<UInt8>, making: Bool, for entry: LayerEntry
+        ) throws(LayerError) -> Int? {
+            var stack: [(node: Int, path: [UInt8])] = [(root, [])]
+            var pending: [[UInt8]] = Array(path).components.reversed()
+            var links = 0
+            func follow(_ target: [UInt8]) throws(LayerError) {
+                links += 1
+                guard links <= FolderCache.linkLimit else {
+                    throw LayerIndex.fault(entry, "its name leads through too many symlinks")
+                }
+                if target.first == UInt8(ascii: "/") { stack = [(root, [])] }
+                pending += target.components.reversed()
+            }
+            while let name = pending.popLast(), let top = stack.last {
+                if name.elementsEqual("..".utf8) {
+                    if stack.count > 1 { stack.removeLast() }
+                    continue
+                }
+                let path = top.path.isEmpty ? name : top.path + [UInt8(ascii: "/")] + name
+                let child = nodes[top.node].children[name]
+                switch child.map({ kind(of: $0) }) {
+                case .directory?: stack.append((child ?? root, path))
+                case .symlink(let target)?: try follow(target)
+                case nil, .whiteout?:
+                    if child == nil, let target = try lowerLink(path, below: stack.map(\.node)) {
+                        try follow(target)
+                        continue
+                    }
+                    guard making else { return nil }
+                    let made = add(Node(isOpaque: child != nil))
+                    nodes[top.node].children[name] = made
+                    stack.append((made, path))
+                default: throw LayerIndex.fault(entry, "it lies below a file that is not a folder")
+                }
+            }
+            return stack.last?.node
+        }
+
+        /// The target of the symlink that a lower layer has at a path, if no folder on the way hides it.
+        private func lowerLink(_ path: [UInt8], below folders: [Int]) throws(LayerError) -> [UInt8]? {
+            guard let lower, !folders.contains(where: { nodes[$0].isOpaque }),
+                let node = try lower.node(at: path), node.status.kind == .symlink
+            else { return nil }
+            return try lower.readLink(node)
+        }
+    }
+
+    private static func fault(_ entry: LayerEntry, _ reason: String) -> LayerError {
+        .invalid(layer: "a layer", entry: FilePath.printable(entry.path), reason: reason)
     }
 }

@@ -20,7 +20,9 @@ package struct SquashedLayers {
     ///   - layers: what each of them holds, the lowest first; all name the folders on the way to their entries.
     ///   - below: the tree under them.
     package init(_ layers: [[LayerEntry]], on below: UnionTree) throws(LayerError) {
-        above = UnionTree(layers: layers.reversed().map { .entries(LayerIndex($0)) } + below.layers)
+        var indices: [TreeLayer] = []
+        for entries in layers.reversed() { indices.append(.entries(try LayerIndex(entries))) }
+        above = UnionTree(layers: indices + below.layers)
         self.below = below
         count = layers.count
         // Folders that turn out to hold no change are taken out again below.
@@ -29,7 +31,7 @@ package struct SquashedLayers {
             let isOwn = node.layer < count
             // Layers need not describe the root to change what is in it.
             guard isOwn || node.path.isEmpty else { return .skipBelow }
-            if isOwn { found.append(Item(entry: try entry(of: node), layer: count - 1 - node.layer)) }
+            if isOwn { found.append(Item(entry: try above.entry(of: node), layer: count - 1 - node.layer)) }
             guard node.status.kind == .directory else { return .goOn }
             for old in try below.children(of: node.path) where try above.node(at: old.path) == nil {
                 found.append(Item(entry: LayerEntry(path: old.path, kind: .whiteout), layer: nil))
@@ -45,22 +47,6 @@ package struct SquashedLayers {
             items.append(item)
         }
         items.reverse()
-    }
-
-    private func entry(of node: UnionTree.Node) throws(LayerError) -> LayerEntry {
-        let status = node.status
-        let kind: LayerEntry.Kind =
-            switch status.kind {
-            case .directory: .directory
-            case .symlink: .symlink(target: try above.readLink(node))
-            case .characterDevice: .characterDevice(status.node)
-            case .blockDevice: .blockDevice(status.node)
-            case .fifo: .fifo
-            case .file, .socket: .file(size: status.size)
-            }
-        return LayerEntry(
-            path: node.path, kind: kind, permissions: status.permissions, uid: status.uid, gid: status.gid,
-            modified: status.modified, attributes: try above.attributes(node))
     }
 
     /// Whether a folder is below as it is above; of its time nothing is said, as with any change of a folder.

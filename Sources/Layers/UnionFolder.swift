@@ -46,7 +46,7 @@ final class UnionFolder: Sendable {
             case .entries(let index):
                 members.append(Member(layer: layer, place: .index(index, node: LayerIndex.root)))
                 // A layer whose root is only implied leaves the root's attributes to the ones below.
-                if top == nil, index.nodes[LayerIndex.root].isDescribed {
+                if top == nil, index.isDescribed(LayerIndex.root) {
                     top = (index.status(of: LayerIndex.root), layer)
                 }
             }
@@ -56,7 +56,8 @@ final class UnionFolder: Sendable {
         self.init(
             layers: layers, members: members,
             node: UnionTree.Node(
-                path: [], status: top?.status ?? LayerIndex([]).status(of: LayerIndex.root), layer: top?.layer ?? first)
+                path: [], status: top?.status ?? LayerIndex.empty.status(of: LayerIndex.root),
+                layer: top?.layer ?? first)
         )
     }
 
@@ -104,7 +105,7 @@ final class UnionFolder: Sendable {
                 )
                 opened.append(Member(layer: member.layer, place: .directory(folder)))
             case .index(let index, let node):
-                guard let child = index.nodes[node].children[name] else { continue }
+                guard let child = index.child(name, of: node) else { continue }
                 opened.append(Member(layer: member.layer, place: .index(index, node: child)))
             }
         }
@@ -139,16 +140,16 @@ final class UnionFolder: Sendable {
             if case .overlay = layers[member.layer], status.isOverlayWhiteout { return .whiteout }
             return .present(status)
         case .index(let index, let node):
-            guard let child = index.nodes[node].children[name] else { return .nothing }
-            return index.nodes[child].entry.kind == .whiteout ? .whiteout : .present(index.status(of: child))
+            guard let child = index.child(name, of: node) else { return .nothing }
+            return index.isWhiteout(child) ? .whiteout : .present(index.status(of: child))
         }
     }
 
     private func isImplied(_ name: [UInt8], in member: Member) -> Bool {
-        guard case .index(let index, let node) = member.place, let child = index.nodes[node].children[name] else {
+        guard case .index(let index, let node) = member.place, let child = index.child(name, of: node) else {
             return false
         }
-        return !index.nodes[child].isDescribed
+        return !index.isDescribed(child)
     }
 
     private func isOpaque(_ name: [UInt8], in member: Member) throws(SystemError) -> Bool {
@@ -157,7 +158,7 @@ final class UnionFolder: Sendable {
             guard case .overlay = layers[member.layer] else { return false }
             return try UnionFolder.hasOpaqueAttribute(directory, name)
         case .index(let index, let node):
-            guard let child = index.nodes[node].children[name] else { return false }
+            guard let child = index.child(name, of: node) else { return false }
             return index.nodes[child].isOpaque
         }
     }

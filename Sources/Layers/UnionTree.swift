@@ -172,13 +172,15 @@ package final class UnionTree: Sendable {
 
     /// The target of a symlink.
     package func readLink(_ node: Node) throws(LayerError) -> [UInt8] {
-        if let entry = try indexed(node), case .symlink(let target) = entry.kind { return target }
+        if let (index, number) = try indexed(node), case .symlink(let target) = index.entry(of: number).kind {
+            return target
+        }
         return try content(of: node) { directory, name throws(SystemError) in try directory.readLink(name: name) }
     }
 
     /// The extended attributes, sorted by name, without overlayfs's own.
     package func attributes(_ node: Node) throws(LayerError) -> [ExtendedAttribute] {
-        if let entry = try indexed(node) { return entry.attributes }
+        if let (index, number) = try indexed(node) { return index.entry(of: number).attributes }
         return try content(of: node) { directory, name throws(SystemError) in
             try directory.attributes(ofName: name).filter { !$0.name.isOverlayAttribute }
         }
@@ -197,8 +199,36 @@ package final class UnionTree: Sendable {
         guard node.status.size <= limit else {
             throw .system(SystemError(call: "read", path: name, errno: .fileTooLarge))
         }
+        if let bytes = try keptContent(of: node) { return bytes }
         let file = try open(node)
         do throws(SystemError) { return try file.readAll(limit: limit) } catch { throw .system(error) }
+    }
+
+    /// The bytes of a file whose layer is not unpacked, where its listing keeps them.
+    package func keptContent(of node: Node) throws(LayerError) -> [UInt8]? {
+        try indexed(node).flatMap { index, number in index.keptContent(of: number) }
+    }
+
+    /// Where the bytes of a file are that no tree has: its layer is not unpacked. `nil` for a file that can be opened.
+    package func contentPlace(of node: Node) throws(LayerError) -> ContentPlace? {
+        try indexed(node).flatMap { index, number in index.content(of: number) }
+    }
+
+    /// A node as an entry of a layer.
+    package func entry(of node: Node) throws(LayerError) -> LayerEntry {
+        let status = node.status
+        let kind: LayerEntry.Kind =
+            switch status.kind {
+            case .directory: .directory
+            case .symlink: .symlink(target: try readLink(node))
+            case .characterDevice: .characterDevice(status.node)
+            case .blockDevice: .blockDevice(status.node)
+            case .fifo: .fifo
+            case .file, .socket: .file(size: status.size)
+            }
+        return LayerEntry(
+            path: node.path, kind: kind, permissions: status.permissions, uid: status.uid, gid: status.gid,
+            modified: status.modified, attributes: try attributes(node))
     }
 
     // MARK: Folders
@@ -235,11 +265,15 @@ package final class UnionTree: Sendable {
         do throws(SystemError) { return try folder.children() } catch { throw .system(error) }
     }
 
-    /// What the index of its layer says of a node, `nil` for a node of an unpacked tree.
-    private func indexed(_ node: Node) throws(LayerError) -> LayerEntry? {
-        let top = try folder([])
-        guard case .entries(let index) = top.layers[node.layer] else { return nil }
-        return index.nodes[Int(node.status.inode)].entry
+    /// The node's number in the index of its layer, `nil` for a node of an unpacked tree.
+    private func indexed(_ node: Node) throws(LayerError) -> (LayerIndex, Int)? {
+        guard node.layer < layers.count, case .entries(let index) = layers[node.layer] else { return nil }
+        if node.path.isEmpty { return (index, LayerIndex.root) }
+        let parent = try folder(node.path.parent)
+        guard case .index(_, let folder)? = parent.members.first(where: { $0.layer == node.layer })?.place,
+            let number = index.child(node.path.lastComponent, of: folder)
+        else { return nil }
+        return (index, number)
     }
 
     private func content<T: ~Copyable>(

@@ -22,10 +22,10 @@ package struct FileStatus: Sendable, Hashable {
     /// The device that a device node stands for.
     package let node: DeviceNumber
 
-    /// What a file would look like that is only described: in a layer that is not unpacked. Its device is 0.
+    /// What a file would look like that is only described: in a layer that is not unpacked.
     package init(
         described kind: Kind, permissions: UInt16, uid: UInt32, gid: UInt32, size: Int64, modified: Timestamp,
-        inode: UInt64, node: DeviceNumber
+        inode: UInt64, device: UInt64, linkCount: UInt64, node: DeviceNumber
     ) {
         self.kind = kind
         self.permissions = permissions
@@ -35,8 +35,8 @@ package struct FileStatus: Sendable, Hashable {
         self.modified = modified
         changed = modified
         self.inode = inode
-        device = 0
-        linkCount = 1
+        self.device = device
+        self.linkCount = linkCount
         self.node = node
     }
 

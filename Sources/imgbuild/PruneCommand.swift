@@ -8,7 +8,8 @@ import SystemPackage
 struct PruneCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "prune",
-        abstract: "Removes blobs, unpacked layers, results of steps and cache mounts from the state folder.",
+        abstract:
+            "Removes blobs, what layers list, unpacked layers, results of steps and cache mounts from the state folder.",
         discussion: """
             imgbuild prune --older-than 7d
             imgbuild prune --keep-size 20GB --dry-run

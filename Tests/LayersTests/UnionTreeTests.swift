@@ -116,7 +116,7 @@ import Testing
 
     @Test("a layer that is only an index hides, adds and merges like an unpacked one")
     func index() throws {
-        let index = LayerIndex([
+        let index = try LayerIndex([
             LayerEntry(path: "a".bytes, kind: .whiteout),
             LayerEntry(path: "opq".bytes, kind: .directory, permissions: 0o711),
             LayerEntry(path: "opq".bytes, kind: .opaqueMarker),
