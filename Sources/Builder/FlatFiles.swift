@@ -16,6 +16,10 @@ final class FlatFiles: StageFiles {
         var root: Directory?
         /// The layers that are laid into the tree, lowest first.
         var applied: [Digest] = []
+        /// The tree as the last RUN left it; `nil` when more was laid into it since.
+        var snapshot: TreeSnapshot?
+        /// Which entries its files are.
+        var origins = FileOrigins()
     }
 
     init(_ tools: BuildTools, unpacks: Bool) {
@@ -48,13 +52,18 @@ final class FlatFiles: StageFiles {
             throw BuildError("[internal error] a stage's tree holds layers that the stage does not have")
         }
         let missing = Array(layers.dropFirst(applied.count))
+        if !missing.isEmpty { state.withLock { $0.snapshot = nil } }
         try await missing.forEachConcurrently(width: BuildTools.unpackWidth) { [tools] in
             try await tools.blobs.fetch($0)
         }
         for stored in missing {
-            try await tools.pool.run { [tools] () throws(any Error) in try Self.unpack(stored.layer, into: root, tools)
+            let tree = try await tools.pool.run { [tools] () throws(any Error) in
+                try Self.unpack(stored.layer, into: root, tools)
             }
-            state.withLock { $0.applied.append(stored.layer.diffID) }
+            state.withLock { state in
+                state.origins.add(tree, layer: state.applied.count)
+                state.applied.append(stored.layer.diffID)
+            }
         }
         return root
     }
@@ -63,8 +72,8 @@ final class FlatFiles: StageFiles {
         try scratch.makeFolder("flat").makeRoot("root")
     }
 
-    private static func unpack(_ layer: Layer, into root: Directory, _ tools: BuildTools) throws {
-        _ = try LayerUnpacker.unpack(
+    private static func unpack(_ layer: Layer, into root: Directory, _ tools: BuildTools) throws -> UnpackedTree {
+        try LayerUnpacker.unpack(
             blob: try tools.store.open(layer.descriptor), compression: try layer.compression(), expecting: layer.diffID,
             name: layer.descriptor.digest.description, into: root, convention: .flat, cancellation: tools.cancellation)
     }
@@ -77,36 +86,20 @@ final class FlatFiles: StageFiles {
 
     func run(_ command: Command, mounts: [PreparedMount], on layers: [StoredLayer]) async throws -> RunResult {
         let root = try await lay(layers)
-        let result = try await tools.pool.run { [tools] () throws(any Error) in
-            try Self.run(command, mounts, in: root, with: tools)
+        return try await tools.pool.run { [self] () throws(any Error) in
+            var run = FlatRun(root: root, layers: layers.map(\.layer), tools: tools)
+            // Swapped, not copied: both are large, and are changed in their place.
+            state.withLock { state in
+                swap(&run.snapshot, &state.snapshot)
+                swap(&run.origins, &state.origins)
+            }
+            let result = try run.run(command, mounts)
+            state.withLock { state in
+                swap(&run.snapshot, &state.snapshot)
+                swap(&run.origins, &state.origins)
+                if let layer = result.layer { state.applied.append(layer.layer.diffID) }
+            }
+            return result
         }
-        if let layer = result.layer { state.withLock { $0.applied.append(layer.layer.diffID) } }
-        return result
-    }
-
-    private static func run(
-        _ command: Command, _ mounts: [PreparedMount], in root: Directory, with tools: BuildTools
-    ) throws -> RunResult {
-        let covered = try FlatMounts.targets(mounts, in: root)
-        let before = try TreeSnapshot.capture(
-            root, excluding: Sandbox.lentFiles.union(covered), cancellation: tools.cancellation)
-        let guests = try FlatMounts(
-            placing: mounts, in: root, scratch: tools.scratch, cancellation: tools.cancellation)
-        // Both ways out take the guests away again: a cache is worth keeping after a failure, too.
-        let outcome: RunOutcome
-        do { outcome = try tools.run(command, in: .flat(root.path)) } catch {
-            try guests.leave()
-            throw error
-        }
-        try guests.leave()
-        guard outcome.status.isSuccess else {
-            return RunResult(status: outcome.status, layer: nil, setIDProgram: outcome.supervision?.setIDProgram)
-        }
-        let changes = try before.changes(in: root, cancellation: tools.cancellation)
-        let layer =
-            changes.isEmpty ? nil : try tools.maker.make { writer in try writer.add(changes, from: root) }
-        try changes.settle(in: root, latest: tools.maker.latest)
-        return RunResult(
-            status: outcome.status, layer: layer.map { StoredLayer(layer: $0, origin: .store) })
     }
 }

@@ -12,6 +12,9 @@ import SystemPackage
 /// <diffID hex>-<key>    the layer on what lies below it: its meaning depends on that
 /// merged-<key>          many lower layers as one
 /// ```
+///
+/// Nothing waits for a disk: a machine that loses power may keep a tree's name and not all of its files. So a tree says in which run of
+/// the machine it was made, and counts as absent in another.
 final class TreeStore: Sendable {
     private let state: StateDirectory
     private let trees: Directory
@@ -52,14 +55,10 @@ final class TreeStore: Sendable {
     private static let implied: FilePath = "implied"
     private static let hidesAllBelow: FilePath = "hides-all-below"
     private static let dependsOnLower: FilePath = "depends-on-lower"
+    private static let boot: FilePath = "boot"
 
     func contains(_ diffID: Digest) -> Bool {
-        contains(FilePath(diffID.hex))
-    }
-
-    private func contains(_ name: FilePath) -> Bool {
-        if opened.withLock({ $0[name] != nil }) { return true }
-        return (try? trees.statusIfPresent(of: name)) != nil
+        (try? openIfPresent(FilePath(diffID.hex))) != nil
     }
 
     /// Opens a tree, which stays until the build ends: nobody prunes what was used since the build began.
@@ -70,6 +69,7 @@ final class TreeStore: Sendable {
         let tree = try state.whileNobodyPrunes { () throws(SystemError) -> Tree? in
             guard try trees.statusIfPresent(of: name) != nil else { return nil }
             let folder = try trees.openDirectory(name, .noSymlinks)
+            guard try TreeStore.isOfThisBoot(folder) else { return nil }
             try folder.markUsed()
             // As long as the paths in one layer: bounded by what unpacking it accepted.
             let list = try folder.open(TreeStore.implied, O_RDONLY, .noSymlinks).readAll(limit: 1 << 30)
@@ -85,6 +85,12 @@ final class TreeStore: Sendable {
             opened[name] = tree
             return tree
         }
+    }
+
+    private static func isOfThisBoot(_ folder: Directory) throws(SystemError) -> Bool {
+        guard try folder.statusIfPresent(of: boot) != nil else { return false }
+        let made = try folder.open(boot, O_RDONLY, .noSymlinks).readAll(limit: 4096)
+        return made.elementsEqual(MachineBoot.identifier.utf8)
     }
 
     private func open(_ name: FilePath) throws -> Tree {
@@ -202,12 +208,32 @@ final class TreeStore: Sendable {
         let list = try folder.open(TreeStore.implied, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600, .noSymlinks)
         try list.writeAll(Array(implied.joined(separator: [0])))
         try list.close()
-        guard let name = folder.path.lastComponent else { return }
-        do {
-            try scratch.folder.rename(FilePath(root: nil, [name]), to: treeName, in: trees)
+        let boot = try folder.open(TreeStore.boot, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600, .noSymlinks)
+        try boot.writeAll(Array(MachineBoot.identifier.utf8))
+        try boot.close()
+        guard let component = folder.path.lastComponent else { return }
+        let name = FilePath(root: nil, [component])
+        // Another build may have been faster; ours goes with the scratch then.
+        if try rename(name, to: treeName) { return }
+        // Or there is one of another run of the machine: nobody uses it, and it goes with the scratch.
+        try state.whileNobodyLooks {
+            guard try trees.statusIfPresent(of: treeName) != nil,
+                try !TreeStore.isOfThisBoot(trees.openDirectory(treeName, .noSymlinks))
+            else { return }
+            guard let old = try scratch.makeFolder("old").path.lastComponent else { return }
+            try trees.rename(treeName, to: FilePath(root: nil, [old]), in: scratch.folder)
+        }
+        _ = try rename(name, to: treeName)
+    }
+
+    /// - Returns: whether the name was free.
+    private func rename(_ name: FilePath, to treeName: FilePath) throws(SystemError) -> Bool {
+        do throws(SystemError) {
+            try scratch.folder.rename(name, to: treeName, in: trees)
+            return true
         } catch {
-            // Another build may have been faster; ours goes with the scratch.
             guard error.errno == .directoryNotEmpty || error.errno == .fileExists else { throw error }
+            return false
         }
     }
 }

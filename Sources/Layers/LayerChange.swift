@@ -5,6 +5,8 @@ import SystemPackage
 /// One entry of the layer that a RUN makes, and where its content is.
 package struct LayerChange: Sendable, Hashable {
     package let entry: LayerEntry
+    /// Of the file in the tree; 0 where nothing is.
+    let inode: UInt64
 
     /// Opens the content of a regular file for reading.
     ///

@@ -42,6 +42,14 @@ package struct UnpackedTree: Sendable, Hashable {
     package var leftOutDevices: [[UInt8]] = []
     /// Names of extended attributes that the file system or our rights refused on some entry; sorted.
     package var refusedAttributes: [String] = []
+    /// Of flat trees: which inodes were made, and for which entry; see `FileOrigins`.
+    var placed: [PlacedFile] = []
+
+    struct PlacedFile: Sendable, Hashable {
+        let inode: UInt64
+        /// The entry's number in the layer, counted from 0.
+        let entry: Int32
+    }
 }
 
 /// Lays the files of a layer into a folder, treating every layer as hostile.
@@ -75,6 +83,7 @@ package enum LayerUnpacker {
         var writer = try TreeWriter(root: root, convention: convention, lower: lower, layer: name)
         while let entry = try reader.next() {
             guard !cancellation.isCancelled else { throw .cancelled }
+            writer.number += 1
             if case .file = entry.kind {
                 try writer.placeFile(entry, from: &reader, cancellation)
             } else {

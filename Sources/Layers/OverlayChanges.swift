@@ -60,25 +60,24 @@ private struct UpperReader {
         let top = descent.current
         let status = try system { () throws(SystemError) in try top.descriptor.status() }
         var stack = [try enter([], status, isOpaque: false, isNew: false)]
-        while let level = stack.last {
+        while let last = stack.indices.last {
             guard !cancellation.isCancelled else { throw .cancelled }
-            guard let name = level.rest.last?.bytes else {
+            guard let name = stack[last].rest.popLast()?.bytes else {
                 collector.leave()
                 stack.removeLast()
                 try move { descent throws(SystemError) in try descent.leave() }
                 continue
             }
-            stack[stack.count - 1].rest.removeLast()
-            let path = level.path.joined(name)
+            let path = stack[last].path.joined(name)
             let folder = descent.current
             guard let status = try system({ () throws(SystemError) in try folder.statusIfPresent(ofName: name) })
             else { continue }
             if status.kind == .directory {
                 try move { descent throws(SystemError) in try descent.enter(named: name) }
-                stack.append(try enter(path, status, isOpaque: level.isOpaque, isNew: level.isNew))
+                stack.append(try enter(path, status, isOpaque: stack[last].isOpaque, isNew: stack[last].isNew))
             } else {
                 // Where the view below has no folder, there is nothing to compare with.
-                let isSame = level.isNew ? false : try isCopy(path, name, in: folder, status)
+                let isSame = stack[last].isNew ? false : try isCopy(path, name, in: folder, status)
                 if !isSame { try collector.add(path, name, in: folder, status) }
             }
         }
@@ -100,13 +99,19 @@ private struct UpperReader {
         var rest: [Directory.Name] = []
         var deleted: [[UInt8]] = []
         for name in names where ignoring.isEmpty || !ignoring.contains(path.joined(name.bytes)) {
-            if name.kind == .characterDevice || name.kind == nil,
-                try system({ () throws(SystemError) in try directory.statusIfPresent(ofName: name.bytes) })?
-                    .isOverlayWhiteout == true
-            {
-                if try lower.node(at: path.joined(name.bytes)) != nil { deleted.append(name.bytes) }
-            } else {
-                rest.append(name)
+            switch name.kind {
+            case .file, .directory, .symlink, .blockDevice, .fifo: rest.append(name)
+            case .characterDevice, .socket, nil:
+                let status = try system { () throws(SystemError) in
+                    try directory.statusIfPresent(ofName: name.bytes)
+                }
+                let isSocket = status?.kind == .socket
+                if isSocket { try collector.addSocket(path.joined(name.bytes)) }
+                if isSocket || status?.isOverlayWhiteout == true {
+                    if !isNew, try lower.node(at: path.joined(name.bytes)) != nil { deleted.append(name.bytes) }
+                } else {
+                    rest.append(name)
+                }
             }
         }
         if isOpaque, !isNew {

@@ -11,7 +11,31 @@ package struct TreeChanges: Sendable, Hashable {
     /// Folders that are as before but for their time of modification, and that time as it was.
     fileprivate var touchedFolders: [[UInt8]: Timestamp] = [:]
 
+    /// Changes of which only the time of change, or the inode, tells.
+    fileprivate(set) var doubts: [Doubt] = []
+    /// Folders that are entries only for what is in them, and their time of modification before.
+    fileprivate var carriers: [[UInt8]: Timestamp] = [:]
+    /// How many entries are names of an inode that has several.
+    fileprivate var names: [UInt64: Int] = [:]
+
+    /// A file that looks as before, and may have been written all the same.
+    struct Doubt: Sendable, Hashable {
+        /// Where its entry stands.
+        let entry: Int
+        /// The inode that had the name before.
+        let inodeBefore: UInt64
+    }
+
     package var isEmpty: Bool { entries.isEmpty }
+
+    /// Whether there are files that look as before: `FileOrigins` can tell whether they are.
+    package var hasDoubts: Bool { !doubts.isEmpty }
+
+    /// What `settle` may set times of; sorted, so that names of one folder stand together.
+    var settledPaths: [[UInt8]] {
+        let told = entries.filter { $0.entry.kind != .whiteout }.map(\.entry.path)
+        return (told + Array(touchedFolders.keys)).sorted { $0.lexicographicallyPrecedes($1) }
+    }
 
     /// Makes the tree what the layer unpacks to: without sockets, and with the times that the layer has. So a later step sees
     /// the same, whether the tree was left by the RUN or unpacked from its layer.
@@ -42,6 +66,28 @@ package struct TreeChanges: Sendable, Hashable {
         for (path, time) in folders {
             try TreeChanges.setTime(time, of: path, in: root)
         }
+    }
+
+    /// Takes out entries that turned out to be no changes, and folders that were there only for them.
+    ///
+    /// An inode with several names stays whole: as long as one of them is a change, all are told, to be linked.
+    mutating func takeOut(_ same: Set<Int>) {
+        var counts: [UInt64: Int] = [:]
+        for index in same { counts[entries[index].inode, default: 0] += 1 }
+        var kept: [LayerChange] = []
+        var needed: Set<[UInt8]> = []
+        for (index, change) in entries.enumerated().reversed() {
+            let (entry, inode) = (change.entry, change.inode)
+            if same.contains(index), counts[inode] == names[inode] ?? 1 { continue }
+            if entry.kind == .directory, let before = carriers[entry.path], !needed.contains(entry.path) {
+                if entry.modified != before { touchedFolders[entry.path] = before }
+                continue
+            }
+            needed.insert(entry.path.parent)
+            kept.append(change)
+        }
+        entries = kept.reversed()
+        doubts = []
     }
 
     private static func setTime(
@@ -134,20 +180,25 @@ struct ChangeCollector {
     mutating func addWhiteout(_ path: [UInt8]) throws(LayerError) {
         try ChangeCollector.check(path)
         try tellAncestors()
-        changes.entries.append(LayerChange(entry: LayerEntry(path: path, kind: .whiteout)))
+        changes.entries.append(LayerChange(entry: LayerEntry(path: path, kind: .whiteout), inode: 0))
     }
 
-    /// Anything but a folder is new or changed.
+    /// A socket is there: for a layer it is as if nothing were.
+    mutating func addSocket(_ path: [UInt8]) throws(LayerError) {
+        try ChangeCollector.check(path)
+        changes.sockets.append(path)
+    }
+
+    /// Anything but a folder or a socket is new or changed.
+    ///
+    /// - Parameter inodeBefore: of the file that had the name and looked the same.
     mutating func add(
-        _ path: [UInt8], _ name: [UInt8], in directory: Directory, _ status: FileStatus
+        _ path: [UInt8], _ name: [UInt8], in directory: Directory, _ status: FileStatus, inodeBefore: UInt64? = nil
     ) throws(LayerError) {
         try ChangeCollector.check(path)
         let kind: LayerEntry.Kind
         switch status.kind {
-        case .directory: return
-        case .socket:
-            changes.sockets.append(path)
-            return
+        case .directory, .socket: return
         case .file where status.linkCount > 1:
             if let first = links[status.inode] {
                 kind = .hardLink(target: first)
@@ -165,7 +216,12 @@ struct ChangeCollector {
         }
         try tellAncestors()
         let attributes = try system { () throws(SystemError) in try directory.imageAttributes(ofName: name) }
-        changes.entries.append(LayerChange(entry: LayerEntry(path: path, kind: kind, status, attributes)))
+        if let inodeBefore {
+            changes.doubts.append(TreeChanges.Doubt(entry: changes.entries.count, inodeBefore: inodeBefore))
+        }
+        if status.linkCount > 1 { changes.names[status.inode, default: 0] += 1 }
+        changes.entries.append(
+            LayerChange(entry: LayerEntry(path: path, kind: kind, status, attributes), inode: status.inode))
     }
 
     private mutating func tellAncestors() throws(LayerError) {
@@ -182,7 +238,10 @@ struct ChangeCollector {
                 taking: try root.open(bytes: folder.path, O_RDONLY | O_DIRECTORY, .noSymlinks), path: FilePath())
             return try own.imageAttributes(ofName: [])
         }
+        if let before = folder.modifiedBefore { changes.carriers[folder.path] = before }
         changes.entries.append(
-            LayerChange(entry: LayerEntry(path: folder.path, kind: .directory, folder.status, attributes)))
+            LayerChange(
+                entry: LayerEntry(path: folder.path, kind: .directory, folder.status, attributes),
+                inode: folder.status.inode))
     }
 }

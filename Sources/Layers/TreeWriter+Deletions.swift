@@ -59,9 +59,9 @@ extension TreeWriter {
         stack.append((path, [], try top.sortedNames().reversed()))
         let device = try top.descriptor.status().device
         folders.forget()
-        while let level = stack.last {
-            guard let next = level.rest.last else {
-                stack.removeLast()
+        while let last = stack.indices.last {
+            guard let next = stack[last].rest.popLast() else {
+                let level = stack.removeLast()
                 try descent.leave()
                 guard !stack.isEmpty, !placed.contains(level.path) else { continue }
                 // ENOTEMPTY: something of this layer is in it.
@@ -71,11 +71,10 @@ extension TreeWriter {
                 else { throw .last("unlinkat", FilePath(bytes: level.name)) }
                 continue
             }
-            stack[stack.count - 1].rest.removeLast()
             guard let status = try descent.current.statusIfPresent(ofName: next.bytes), status.device == device else {
                 continue
             }
-            let path = level.path.joined(next.bytes)
+            let path = stack[last].path.joined(next.bytes)
             if status.kind == .directory {
                 try descent.enter(named: next.bytes)
                 stack.append((path, next.bytes, try descent.current.sortedNames().reversed()))

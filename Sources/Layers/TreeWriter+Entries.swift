@@ -7,7 +7,7 @@ extension TreeWriter {
     // MARK: Regular files
 
     /// Makes the file of an entry, empty; with its owner and mode already where that takes no call more.
-    mutating func create(_ entry: LayerEntry) throws(LayerError) -> OwnedDescriptor {
+    private mutating func create(_ entry: LayerEntry) throws(LayerError) -> OwnedDescriptor {
         do throws(SystemError) {
             let place = try place(of: entry.path)
             let flags = O_WRONLY | O_CREAT | O_EXCL
@@ -33,52 +33,17 @@ extension TreeWriter {
         convention != .flat && creation.makes(uid: entry.uid, gid: entry.gid, permissions: entry.permissions)
     }
 
-    /// Makes the file of an entry, with the content that `reader` has for it.
+    /// Makes the file of an entry, with the content that `reader` has for it. It is complete when all are: after `finish`.
     mutating func placeFile(
         _ entry: LayerEntry, from reader: inout TarReader, _ cancellation: Cancellation
     ) throws(LayerError) {
-        let file = try create(entry)
-        var end: Int64 = 0
+        files.begin(
+            try create(entry), entry, isRightAtOnce: isRightAtOnce(entry), number: convention == .flat ? number : nil)
         while let block = try reader.nextBlock() {
             guard !cancellation.isCancelled else { throw .cancelled }
-            try write(block, to: file, of: entry)
-            end = block.offset + Int64(block.bytes.count)
+            try files.write(block.bytes, at: block.offset)
         }
-        try complete(file, entry, end: end)
-    }
-
-    func write(_ block: TarReader.Block, to file: borrowing OwnedDescriptor, of entry: LayerEntry) throws(LayerError) {
-        do throws(SystemError) {
-            try file.writeAll(block.bytes, at: block.offset)
-        } catch {
-            throw failure(error, entry)
-        }
-    }
-
-    /// Gives a written file its attributes and closes it.
-    ///
-    /// - Parameter end: where the last byte was written; zeros follow up to the entry's size.
-    mutating func complete(_ file: consuming OwnedDescriptor, _ entry: LayerEntry, end: Int64) throws(LayerError) {
-        do throws(SystemError) {
-            if case .file(let size) = entry.kind, end != size {
-                guard ftruncate(file.raw, off_t(size)) == 0 else { throw .last("ftruncate") }
-            }
-            if !isRightAtOnce(entry) {
-                guard fchown(file.raw, entry.uid, entry.gid) == 0 else { throw .last("fchown") }
-                guard fchmod(file.raw, mode_t(entry.permissions)) == 0 else { throw .last("fchmod") }
-            }
-            for attribute in entry.attributes {
-                do {
-                    try file.setAttribute(attribute)
-                } catch {
-                    try refuse(attribute, error)
-                }
-            }
-            guard futimens(file.raw, entry.modified.asModificationTime) == 0 else { throw .last("futimens") }
-            try file.close()
-        } catch {
-            throw failure(error, entry)
-        }
+        try files.complete()
     }
 
     // MARK: All others
@@ -276,6 +241,9 @@ extension TreeWriter {
         let times = entry.modified.asModificationTime
         guard place.name.withCName({ utimensat(place.raw, $0, times, AT_SYMLINK_NOFOLLOW) }) == 0 else {
             throw .last("utimensat", name)
+        }
+        if convention == .flat, let status = try status(at: place) {
+            result.placed.append(UnpackedTree.PlacedFile(inode: status.inode, entry: number))
         }
     }
 

@@ -13,6 +13,10 @@ struct TreeWriter {
     /// How new files come out that are made with the right owner and mode at once.
     let creation: FileCreation
     var folders: FolderCache
+    /// Of the current entry, counted from 0.
+    var number: Int32 = -1
+    /// Regular files are written and completed there.
+    let files: FileFinisher
     /// Attributes of folders, by their real path, to be set when all is in place.
     var deferred: [[UInt8]: FolderAttributes] = [:]
     /// Times of folders that were there before and that no entry describes.
@@ -49,6 +53,7 @@ struct TreeWriter {
         self.layer = layer
         self.lower = lower
         creation = FileCreation.current
+        files = FileFinisher(layer: layer)
         folders = FolderCache(root: root, honoursWhiteouts: convention != .flat, lower: lower)
         try system { () throws(SystemError) in
             // What is put into the root changes its time, too.
@@ -120,8 +125,11 @@ struct TreeWriter {
 
     // MARK: The end
 
-    /// Sets modes and times of folders, and tells what there is to say of the tree.
+    /// Waits for all files, sets modes and times of folders, and tells what there is to say of the tree.
     mutating func finish() throws(LayerError) -> UnpackedTree {
+        let finished = try files.finish()
+        refused.formUnion(finished.refused)
+        result.placed.append(contentsOf: finished.placed)
         for (path, attributes) in deferred {
             guard try apply(attributes, to: path, permissions: true) else { continue }
             if attributes.isImplied { result.impliedDirectories.append(path) }
@@ -160,10 +168,8 @@ struct TreeWriter {
 
     // MARK: Failures
 
-    /// Attributes that this file system or our rights do not allow are told, not fatal: SELinux labels, `trusted.*` and
-    /// `user.*` on a symlink are worth no failed build. Other failures are.
     mutating func refuse(_ attribute: ExtendedAttribute, _ error: SystemError) throws(SystemError) {
-        guard error.errno == .notSupported || error.errno == .notPermitted else { throw error }
+        guard error.isRefusedAttribute else { throw error }
         refused.insert(attribute.name)
     }
 
@@ -172,26 +178,7 @@ struct TreeWriter {
         guard errno == number else { throw .last(call, FilePath(bytes: place.name)) }
     }
 
-    /// Failures that the layer brought about are its fault; the rest is ours to tell.
     func failure(_ error: SystemError, _ entry: LayerEntry) -> LayerError {
-        func fault(_ reason: String) -> LayerError {
-            .invalid(layer: layer, entry: FilePath.printable(entry.path), reason: reason)
-        }
-        switch (error.errno, entry.kind) {
-        case (.noSuchFileOrDirectory, .hardLink(let target)):
-            return fault("a hard link to '\(FilePath.printable(target))', which is no file of this layer or one below")
-        case (.notDirectory, _): return fault("it lies below a file that is not a folder")
-        case (.tooManySymbolicLinkLevels, _): return fault("its name leads through too many symlinks")
-        case (.invalidArgument, .characterDevice) where error.call == "mknodat":
-            return fault("a 0:0 character device cannot be told from overlayfs's whiteouts")
-        case (.invalidArgument, _) where error.call.contains("chown"):
-            return fault(
-                "its owner \(entry.uid):\(entry.gid) is not among the ids that are mapped in this user namespace")
-        case (.fileNameTooLong, _), (.isDirectory, _), (.fileExists, _), (.tooManyLinks, _),
-            (Errno(rawValue: EXDEV), _), (.noSuchFileOrDirectory, _), (.argListTooLong, _), (.outOfRange, _),
-            (.fileTooLarge, _):
-            return fault("it cannot be placed (\(error))")
-        default: return .system(error)
-        }
+        LayerError(placing: entry, of: layer, error)
     }
 }

@@ -97,6 +97,7 @@ extension Directory {
     /// As `attributes(of:)`; the empty name is the folder itself.
     package func attributes(ofName name: [UInt8]) throws(SystemError) -> [ExtendedAttribute] {
         // Most files have none, and most trees have many files.
+        if name.isEmpty, imgbuild_flistxattr(descriptor.raw, nil, 0) == 0 { return [] }
         let path = Array("/proc/self/fd/\(descriptor.raw)/".utf8) + (name.isEmpty ? [UInt8(ascii: ".")] : name)
         if path.withCName({ imgbuild_llistxattr($0, nil, 0) }) == 0 { return [] }
         return try attributes(of: name.isEmpty ? "." : FilePath(bytes: name))

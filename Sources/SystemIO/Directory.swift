@@ -168,14 +168,12 @@ package final class Directory: Sendable {
             try descent.enter(folder)
         }
         try push(name)
-        while let top = stack.last {
-            guard let next = top.rest.last else {
+        while let last = stack.indices.last {
+            guard let next = stack[last].rest.popLast() else {
                 try descent.leave()
-                try descent.current.remove(top.name, directory: true)
-                stack.removeLast()
+                try descent.current.remove(stack.removeLast().name, directory: true)
                 continue
             }
-            stack[stack.count - 1].rest.removeLast()
             do throws(SystemError) {
                 try descent.current.remove(next)
             } catch {

@@ -92,19 +92,13 @@ package struct OwnedDescriptor: ~Copyable, Sendable {
     ///
     /// - Parameter limit: bytes; a longer file fails with EFBIG, so that no input sizes our memory.
     package func readAll(limit: Int) throws(SystemError) -> [UInt8] {
+        let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
+        defer { chunk.deallocate() }
         var bytes: [UInt8] = []
-        let chunk = 64 * 1024  // bytes
         while true {
-            let start = bytes.count
-            bytes.append(contentsOf: repeatElement(0, count: chunk))
-            let result: Result<Int, SystemError> = bytes.withUnsafeMutableBytes { buffer in
-                do throws(SystemError) {
-                    return .success(try read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[start...])))
-                } catch { return .failure(error) }
-            }
-            let count = try result.get()
-            bytes.removeLast(chunk - count)
+            let count = try read(into: chunk)
             if count == 0 { return bytes }
+            bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: chunk[..<count]))
             guard bytes.count <= limit else { throw SystemError(call: "read", errno: .fileTooLarge) }
         }
     }

@@ -30,6 +30,7 @@ struct Imgbuild: AsyncParsableCommand {
     /// As the command line asks. A command that needs to be root in a user namespace starts the program again here, where the
     /// process still has one thread.
     static func main() async {
+        AddressSpace.check()
         let arguments = BooleanArguments(Array(CommandLine.arguments.dropFirst()))
         // What is wrong with the command line is told below.
         if let command = try? parseAsRoot(arguments.plain) as? any UsesStateDirectory {

@@ -20,20 +20,26 @@ struct CrashTests {
     func killed() throws {
         let site = try BuildSite(Self.dockerfile, files: ["file": String(repeating: "text\n", count: 20_000)])
         let fresh = try site.require(state: site.folder.appending("fresh"))
+        let start = ContinuousClock.now
+        try site.require(state: site.folder.appending("fresh"))
+        // Four at a time take longer than one alone: a kill may come at any moment of them.
+        let length = UInt64((ContinuousClock.now - start) / .microseconds(1)) * 2
         var random = SplitMix(state: 0x5eed)
         var killed = 0
         var round = 0
-        while killed < 60, round < 60 {
+        while killed < 200, round < 150 {
             round += 1
             let builds = try (0..<4).map { _ in try site.start(["--no-push"]) }
-            // Every moment up to the end of a build in company: shorter ones are done by then, and are not counted.
-            for build in builds {
-                usleep(UInt32(random.next() % 60_000))
+            var passed: UInt64 = 0
+            for (build, moment) in zip(builds, builds.map({ _ in random.next() % length }).sorted()) {
+                usleep(UInt32(moment - passed))
+                passed = moment
                 build.signal(SIGKILL)
             }
+            // What is done by then is not counted.
             for build in builds { killed += try build.wait().status == 137 ? 1 : 0 }
         }
-        #expect(killed >= 60)
+        #expect(killed >= 200)
         let after = try site.require()
         #expect(after.digest == fresh.digest && after.digest != nil)
         try site.expectClean()

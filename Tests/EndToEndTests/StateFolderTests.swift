@@ -61,6 +61,57 @@ struct StateFolderTests {
         #expect(try log(site).contains("Too many open files"))
     }
 
+    @Test("too little memory is an error or a death, never a wait, and leaves the state sound")
+    func memory() throws {
+        let site = try BuildSite("FROM busybox\nCOPY Dockerfile /a\nRUN echo x > /x\n")
+        let ends = try run(
+            site,
+            """
+            ulimit -c 0
+            limited() { \(BuildSite.program) \(try site.arguments().map { "'\($0)'" }.joined(separator: " ")) --no-push >>out 2>>log; echo $?; }
+            export -f limited
+            for n in 200 256 270 280 290 300 320 340 360 400 450 500 600 1500; do
+                (ulimit -v $((n * 1024)); timeout 60 bash -c limited || echo $?)
+            done
+            build; ls state/work | wc -l
+            """)
+        #expect(!ends.contains("124"), "\(ends)")
+        #expect(ends.first == "1" && ends.suffix(3) == ["0", "0", "0"], "\(ends)")
+        #expect(try log(site).contains("the limit on address space, 204800 kB, is below 262144 kB"))
+    }
+
+    @Test("a layer larger than all memory that there is can be made, and unpacked again")
+    func largeLayer() throws {
+        let site = try BuildSite("FROM busybox\nRUN truncate -s 1500M /big\n")
+        let ends = try run(
+            site,
+            """
+            ulimit -v 1048576
+            build --dest big:1 --oci-layout-path big
+            printf 'FROM big\\nRUN test $(stat -c %%s /big) = 1572864000\\n' > context/Dockerfile
+            rm -r state/trees
+            build --build-context big=oci-layout://$PWD/big
+            """)
+        #expect(ends == ["0", "0"], "\(try log(site))")
+    }
+
+    @Test("a tree that was made before the machine was started anew is not believed, and made again")
+    func otherBoot() throws {
+        let site = try BuildSite("FROM busybox\nRUN cat /etc/passwd > /copy\n")
+        let first = try site.require()
+        let trees = site.state.appending("trees").string
+        // What a loss of power can leave: names without content.
+        let torn = "cd \"$0\"; for t in *; do echo other > $t/boot; find $t/root -type f -exec truncate -s 0 {} +; done"
+        try Program.require(["sh", "-c", torn, trees])
+        #expect(try site.require().digest == first.digest)
+        let empty = try Program.require(["find", trees, "-name", "passwd", "-size", "0"]).text
+        #expect(empty == "")
+        #expect(
+            try Program.require(["sh", "-c", "for t in \"$0\"/*; do cat $t/boot; echo; done | sort -u | wc -l", trees])
+                .text == "1\n")
+        try site.expectClean()
+    }
+
     @Test("more layers than are stacked at a time are merged, deletions and all")
     func manyLayers() throws {
         var lines = ["FROM busybox"]

@@ -34,7 +34,7 @@ import Testing
     func flat(_ script: String, excluding: Set<[UInt8]> = []) throws -> TreeChanges {
         try bench.sh("cp -a base flat")
         let root = try bench.folder("flat")
-        let before = try TreeSnapshot.capture(root, excluding: excluding, cancellation: Cancellation())
+        var before = try TreeSnapshot.capture(root, excluding: excluding, cancellation: Cancellation())
         try bench.sh("cd flat; \(script)")
         return try before.changes(in: root, cancellation: Cancellation())
     }
@@ -148,6 +148,11 @@ import Testing
             "a socket alone", "python3 -c \"import socket; socket.socket(socket.AF_UNIX).bind(\\\"etc/sock\\\")\"", []
         ),
         (
+            "a socket in the place of a file and of a folder",
+            "rm etc/conf; rm -r home; python3 -c \"import socket; [socket.socket(socket.AF_UNIX).bind(n) for n in (\\\"etc/conf\\\", \\\"home\\\")]\"",
+            ["home gone", "etc dir 755", "etc/conf gone"]
+        ),
+        (
             "a file becomes a fifo, a link a device",
             "rm etc/conf usr/bin/alias; mkfifo etc/conf; mknod usr/bin/alias c 1 3",
             [
@@ -211,6 +216,45 @@ import Testing
         #expect(mounted == after, "mounted")
     }
 
+    @Test("one snapshot serves RUN after RUN: what one has left is what the next began with")
+    func oneAfterTheOther() throws {
+        let socket = "python3 -c \"import socket; socket.socket(socket.AF_UNIX).bind(\\\"home/sock\\\")\""
+        let runs: [(script: String, expected: [String])] = [
+            (
+                "touch etc/new; mkdir -p deep/er; echo 1 > deep/er/f; ln deep/er/f home/three",
+                [
+                    "deep dir 755", "deep/er dir 755", "deep/er/f file 2 644", "etc dir 755", "etc/new file 0 644",
+                    "home dir 755 user.k=v", "home/three hard>deep/er/f 644",
+                ]
+            ),
+            ("true", []),
+            ("touch etc; \(socket)", []),
+            (
+                "rm -r deep/er; touch var/cache/a/one",
+                [
+                    "deep dir 755", "deep/er gone", "home dir 755 user.k=v", "home/three file 2 644", "var dir 755",
+                    "var/cache dir 1777", "var/cache/a dir 755", "var/cache/a/one file 1 644",
+                ]
+            ),
+            ("rm -r deep; mkdir deep; touch deep/x; chmod 700 .", [" dir 700", "deep dir 755", "deep/x file 0 644"]),
+            ("rm -r deep; touch deep; ls -R", ["deep file 0 644"]),
+            ("rm deep; mkdir -p deep/er", ["deep dir 755", "deep/er dir 755"]),
+            ("touch deep/er/y", ["deep dir 755", "deep/er dir 755", "deep/er/y file 0 644"]),
+            ("true", []),
+        ]
+        try bench.sh("cp -a base flat")
+        let root = try bench.folder("flat")
+        var snapshot = try TreeSnapshot.capture(root, excluding: [], cancellation: Cancellation())
+        for (script, expected) in runs {
+            snapshot.waitForTheClock()
+            try bench.sh("cd flat; \(script)")
+            let changes = try snapshot.changes(in: root, cancellation: Cancellation())
+            #expect(changes.entries.map(ChangesTests.line) == expected, "\(script)")
+            try changes.settle(in: root, latest: Timestamp(seconds: 1_000_000_000))
+            try snapshot.acceptSettled(changes, in: root)
+        }
+    }
+
     @Test("a copy that overlayfs made for nothing is no change")
     func copiedUp() throws {
         #expect(try overlay("chmod 644 etc/passwd; chown 0 usr/bin; : >> etc/conf; exec 3<>etc/conf").isEmpty)
@@ -247,7 +291,7 @@ import Testing
     func mounts() throws {
         try bench.sh("cp -a base flat; mkdir flat/mnt")
         let root = try bench.folder("flat")
-        let before = try TreeSnapshot.capture(root, excluding: [], cancellation: Cancellation())
+        var before = try TreeSnapshot.capture(root, excluding: [], cancellation: Cancellation())
         try bench.sh("mount -t tmpfs none flat/mnt; touch flat/mnt/x flat/seen")
         defer { _ = try? bench.sh("umount flat/mnt") }
         #expect(

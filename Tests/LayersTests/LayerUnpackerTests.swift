@@ -313,7 +313,7 @@ import Testing
             #expect(try bench.sh("cd \(tree); \(flags)").lines == ["2001", "d/d/d/d/end", "4098"])
         }
         let root = try bench.folder("flat")
-        let snapshot = try TreeSnapshot.capture(root, excluding: [], cancellation: Cancellation())
+        var snapshot = try TreeSnapshot.capture(root, excluding: [], cancellation: Cancellation())
         try bench.tar("file('d/' * 2000 + '.wh.end'); file('n/.wh..wh..opq'); file('.wh.d')")
         try bench.unpack("layer.tar", .none, into: "flat", .flat)
         #expect(

@@ -16,6 +16,11 @@ static inline int imgbuild_openat2(int directory, const char *path, uint64_t fla
     return (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
 }
 
+// Fills the buffer with whole records of struct linux_dirent64; 0 at the end of the folder.
+static inline ssize_t imgbuild_getdents64(int directory, void *buffer, size_t size) {
+    return syscall(SYS_getdents64, directory, buffer, size);
+}
+
 static inline ssize_t imgbuild_lgetxattr(const char *path, const char *name, void *value, size_t size) {
     return lgetxattr(path, name, value, size);
 }
