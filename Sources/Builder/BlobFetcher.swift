@@ -33,13 +33,53 @@ extension BlobOrigin: CustomStringConvertible {
 struct BlobFetcher: Sendable {
     let store: BlobStore
     let registries: Registries
+    let cached: CachedLayers
     let pool: BlockingPool
     let report: EventSink
+    private let flights = SingleFlight<Digest, Void>(keeps: false)
+
+    init(
+        store: BlobStore, registries: Registries, cached: CachedLayers, pool: BlockingPool, report: @escaping EventSink
+    ) {
+        self.store = store
+        self.registries = registries
+        self.cached = cached
+        self.pool = pool
+        self.report = report
+    }
 
     /// Makes sure that a layer's blob is in the store. After a failure the store is as it was.
     func fetch(_ stored: StoredLayer) async throws {
         let descriptor = stored.layer.descriptor
-        guard !store.contains(descriptor) else { return }
+        do {
+            try await flights.value(of: descriptor.digest) {
+                if try await !isHere(descriptor) { try await bring(stored) }
+            }
+        } catch {
+            giveUp(stored, error)
+            throw error
+        }
+    }
+
+    private func isHere(_ descriptor: Descriptor) async throws -> Bool {
+        guard store.contains(descriptor) else { return false }
+        if try await pool.run({ () throws(any Error) in try store.isSound(descriptor) }) { return true }
+        report(.warning("the blob \(descriptor.digest) in the state folder was damaged, and is removed"))
+        return false
+    }
+
+    /// Notes that a layer's bytes cannot be had or used. If a cache has lent it, its step will be done.
+    func giveUp(_ stored: StoredLayer, _ error: any Error) {
+        guard !Task.isCancelled, !cached.isLost(stored.layer.descriptor.digest),
+            cached.lose(stored.layer.descriptor.digest)
+        else { return }
+        report(
+            .warning(
+                "the cached layer \(stored.layer.descriptor.digest) cannot be used, and its step is done: \(error)"))
+    }
+
+    private func bring(_ stored: StoredLayer) async throws {
+        let descriptor = stored.layer.descriptor
         let start = ContinuousClock.now
         let file = try store.makeFile()
         let name = file.name

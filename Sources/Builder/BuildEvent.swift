@@ -13,8 +13,9 @@ package enum BuildEvent: Sendable {
     case stepStarted(number: Int, count: Int, stage: String, text: String)
     /// `layer` is `nil` for a step that makes none, `cachedIn` for one that was done.
     case stepFinished(number: Int, seconds: Double, layer: Descriptor?, cachedIn: String?)
-    /// Bytes that a RUN wrote, as they came. They may end inside a line or a character.
-    case output([UInt8])
+    /// Bytes that a RUN wrote, as they came. They may end inside a line or a character. `stage` is told where several stages may
+    /// write at the same time.
+    case output([UInt8], stage: String?)
     case baseFetched(Descriptor, from: String, seconds: Double)
     case pushed(Descriptor, to: String, how: PushOutcome)
     case published(reference: String, digest: Digest)

@@ -105,7 +105,7 @@ struct BuildForecast: Sendable {
                 missed = inputs
             }
             wanted[stage.index, default: []].formUnion(sources)
-            return .done(reason(stage, missed))
+            return .done(await reason(stage, instruction, missed))
         }
 
         private func inputs(
@@ -117,10 +117,15 @@ struct BuildForecast: Sendable {
                 of: instruction, in: state, on: below, stages: identities.filter { sources.contains($0.key) })
         }
 
-        private func reason(_ stage: StagePlan, _ missed: StepInputs?) -> String {
-            if !cache.serves(stage) { return "the cache is not used" }
-            guard missed != nil else { return "what it fetches or copies is not known before" }
-            return "nothing like it was done before"
+        private func reason(_ stage: StagePlan, _ instruction: Instruction, _ missed: StepInputs?) async -> String {
+            guard cache.serves(stage) else { return "the cache is not used" }
+            guard let missed else { return "what it fetches or copies is not known before" }
+            guard let last = await cache.lastInputs(of: stage.identity(of: instruction)) else {
+                return "it was not done before"
+            }
+            let changes = missed.differences(from: last)
+            guard !changes.isEmpty else { return "its layer is gone, or has younger files than this image may have" }
+            return "changed: " + changes.prefix(5).joined(separator: ", ") + (changes.count > 5 ? " and more" : "")
         }
     }
 }

@@ -16,13 +16,20 @@ struct BuildLoop: Sendable {
 
     /// - Returns: the target's draft, with the labels of the command line.
     func run() async throws -> ImageDraft {
-        let external = try openExternal()
-        let keys = StepKeys(
-            context: context, external: external,
-            files: FilesDigests(pool: tools.pool, width: request.threads, cancellation: tools.cancellation),
-            compression: request.compression)
+        let keys = try makeKeys()
         let forecast = try await BuildForecast.make(plan, cache, keys, request: request)
-        let stages = StageRuns(loop: self, keys: keys, external: external, defined: forecast.defined)
+        let stages = StageRuns(loop: self, keys: keys, forecast: forecast)
+        let losses = tools.blobs.cached.losses
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for index in forecast.needed.sorted() {
+                group.addTask { _ = try await stages.finished(index) }
+            }
+            do { while try await group.next() != nil {} } catch {
+                // A RUN of another stage need not end, unless it will be wanted when the build is gone through again.
+                if tools.blobs.cached.losses == losses { tools.cancellation.cancel() }
+                throw error
+            }
+        }
         var draft = try await stages.finished(plan.target).state.draft
         for label in request.labels {
             draft.update { $0.labels = ($0.labels ?? [:]).merging([label.name: label.value]) { $1 } }
@@ -30,11 +37,23 @@ struct BuildLoop: Sendable {
         return draft
     }
 
+    /// What would be done.
+    func outline() async throws -> BuildOutline {
+        BuildOutline(try await BuildForecast.make(plan, cache, try makeKeys(), request: request), of: plan)
+    }
+
+    private func makeKeys() throws -> StepKeys {
+        StepKeys(
+            context: context, external: try openExternal(),
+            files: FilesDigests(pool: tools.pool, width: request.threads, cancellation: tools.cancellation),
+            compression: request.compression)
+    }
+
     private func openExternal() throws -> [String: StageBuilder.ExternalSource] {
         var sources: [String: StageBuilder.ExternalSource] = [:]
         for (name, external) in plan.external {
             switch external {
-            case .image(let image): sources[name] = .image(image, makeFiles(false))
+            case .image(let image): sources[name] = .image(image, makeFiles(tools, false))
             case .folder(let path): sources[name] = .folder(try Directory(opening: path))
             }
         }
@@ -46,18 +65,14 @@ struct BuildLoop: Sendable {
 private final class StageRuns: Sendable {
     private let loop: BuildLoop
     private let keys: StepKeys
-    private let external: [String: StageBuilder.ExternalSource]
-    private let defined: [Int: Digest]
+    private let forecast: BuildForecast
     private let chain: Set<Int>
-    private let runs = SingleFlight<Int, StageBuilder.FinishedStage>()
+    private let runs = SingleFlight<Int, StageBuilder.FinishedStage>(keeps: true)
 
-    init(
-        loop: BuildLoop, keys: StepKeys, external: [String: StageBuilder.ExternalSource], defined: [Int: Digest]
-    ) {
+    init(loop: BuildLoop, keys: StepKeys, forecast: BuildForecast) {
         self.loop = loop
         self.keys = keys
-        self.external = external
-        self.defined = defined
+        self.forecast = forecast
         chain = loop.plan.chain
     }
 
@@ -70,13 +85,14 @@ private final class StageRuns: Sendable {
     }
 
     private func build(_ stage: StagePlan) async throws -> StageBuilder.FinishedStage {
-        let tools = loop.tools
+        var tools = loop.tools
+        if forecast.needed.count > 1 { tools.stage = stage.stage.label }
         var base: StageState?
         if case .stage(let index) = stage.base { base = try await finished(index).state }
         tools.report(.stageStarted(stage: stage.stage.label, base: stage.baseName))
         let surroundings = StageBuilder.Surroundings(
             tools: tools, context: loop.context, time: loop.context.time, cache: loop.cache, keys: keys,
-            defined: defined, stage: { try await self.finished($0) }, external: external)
+            defined: forecast.defined, stage: { try await self.finished($0) }, external: keys.external)
         let publish = chain.contains(stage.index) ? loop.publish : nil
         if case .image(let image, _) = stage.base, let publish { image.layers.forEach(publish) }
         var builder = StageBuilder(
@@ -84,7 +100,7 @@ private final class StageRuns: Sendable {
             state: try StageState(
                 stage, on: base, platform: try stage.platform(of: loop.request),
                 created: loop.context.time.created),
-            files: loop.makeFiles(stage.runs), numbers: (stage.firstStep, loop.plan.stepCount), publish: publish)
+            files: loop.makeFiles(tools, stage.runs), numbers: (stage.firstStep, loop.plan.stepCount), publish: publish)
         return try await builder.build()
     }
 }

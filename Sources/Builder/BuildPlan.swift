@@ -177,6 +177,13 @@ struct StagePlan: Sendable {
         }
     }
 
+    /// Tells a step from others whatever it depends on: to say what has changed.
+    func identity(of instruction: Instruction) -> Digest {
+        var hash = FramedHash()
+        hash.add([stage.label, instruction.original])
+        return hash.finish()
+    }
+
     /// The base as people wrote it.
     var baseName: String {
         switch base {

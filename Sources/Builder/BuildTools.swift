@@ -1,4 +1,5 @@
 import Layers
+import OCI
 import Sandbox
 import SystemIO
 
@@ -20,6 +21,10 @@ struct BuildTools: Sendable {
     let pool: BlockingPool
     let cancellation: Cancellation
     let report: EventSink
+    let slots: StepSlots
+    /// The stage that commands are run for, where several are at work.
+    var stage: String?
+    let unpackings = SingleFlight<Digest, Void>(keeps: false)
 
     /// Makes sure that the blobs of these layers are in the store and unpacked as trees; several at a time.
     func unpack(_ layers: [StoredLayer]) async throws {
@@ -29,7 +34,13 @@ struct BuildTools: Sendable {
         }
         try await missing.forEachConcurrently(width: BuildTools.unpackWidth) { [self] stored in
             try await blobs.fetch(stored)
-            try await pool.run { try trees.unpack(stored.layer) }
+            try await unpackings.value(of: stored.layer.diffID) {
+                guard !trees.contains(stored.layer.diffID) else { return }
+                do { try await pool.run { try trees.unpack(stored.layer) } } catch {
+                    if error.isDamage { blobs.giveUp(stored, error) }
+                    throw error
+                }
+            }
         }
     }
 
@@ -57,6 +68,16 @@ extension Sequence where Element: Sendable {
                 running += 1
             }
             try await group.waitForAll()
+        }
+    }
+}
+
+extension Error {
+    /// Whether a layer itself is at fault, and not the machine.
+    var isDamage: Bool {
+        switch self as? LayerError {
+        case .invalid?, .digestMismatch?: true
+        case .system?, .cancelled?, nil: false
         }
     }
 }

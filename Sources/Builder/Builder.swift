@@ -31,14 +31,44 @@ package struct Builder: Sendable {
     /// OCI layout may hold the image when the push failed. The scratch folder is gone either way.
     /// - Throws: `FailedBuild`.
     package func build() async throws -> BuiltImage {
+        try await prepared(checksOutputs: true) { build in
+            let image = try await self.image(of: build)
+            try request.files.write(image.descriptor.digest, request.destinations)
+            return image
+        }
+    }
+
+    /// Finds out what `build` would do. The context and documents of images and caches are fetched, and nothing else is done.
+    /// - Throws: `FailedBuild`.
+    package func outline() async throws -> BuildOutline {
+        try await prepared(checksOutputs: false) { build in
+            try await loop(build, makeFiles: { tools, _ in ListedFiles(tools) }, publish: { _ in }).outline()
+        }
+    }
+
+    /// All that is known when the work begins.
+    private struct Preparation: Sendable {
+        let plan: BuildPlan
+        let context: BuildContext
+        let tools: BuildTools
+        let cache: StepCache
+        let caches: RegistryCaches
+        let registries: Registries
+    }
+
+    private func prepared<T>(
+        checksOutputs: Bool, _ body: (Preparation) async throws -> T
+    ) async throws -> T {
         var source: SourceText?
         do {
             let state = try StateDirectory(opening: request.stateDirectory)
             let scratch = try state.makeScratch()
             defer { removeScratch(scratch) }
-            try request.files.check(tar: request.tarPath)
+            if checksOutputs { try request.files.check(tar: request.tarPath) }
             let registries = try Registries(request.registry, pool: pool, report: report)
-            async let permission: Void = checkPushPermission(registries)
+            let caches = RegistryCaches(request, registries: registries, report: report)
+            async let permission: Void = checkPushPermission(registries, isWanted: checksOutputs)
+            async let remote = caches.load()
             let folder = try await ContextFolder.make(
                 request, registries: registries, scratch: scratch, pool: pool, cancellation: cancellation,
                 report: report)
@@ -55,55 +85,94 @@ package struct Builder: Sendable {
             try await permission
             let tools = try makeTools(state, scratch, registries, context.time, secrets)
             let cache = StepCache(
-                state, scratch: scratch, store: tools.store, policy: request.cache, latest: context.time.latest,
-                pool: pool, report: report)
-            let image = try await build(
-                plan, context: context, tools: tools, cache: cache, registries: registries)
-            try request.files.write(image.descriptor.digest, request.destinations)
-            return image
+                StepRecords(state, scratch: scratch, report: report), store: tools.store, lent: tools.blobs.cached,
+                policy: request.cache, remote: await remote, latest: context.time.latest, pool: pool, report: report)
+            return try await body(
+                Preparation(
+                    plan: plan, context: context, tools: tools, cache: cache, caches: caches, registries: registries))
         } catch {
             throw FailedBuild(error: BuildError(error, doing: "the build failed"), source: source)
         }
     }
 
-    /// Builds the stages, publishing their layers meanwhile, and then writes and pushes the image.
-    private func build(
-        _ plan: BuildPlan, context: BuildContext, tools: BuildTools, cache: StepCache, registries: Registries
-    ) async throws -> BuiltImage {
-        let publisher = Publisher(
-            destinations: Destinations(
-                references: request.pushes ? request.destinations : [], registries: registries,
-                ignoresImmutableTags: request.ignoresImmutableTags, report: report), blobs: tools.blobs)
-        let makeFiles = try IsolationChooser(request: request, tools: tools).choose(for: plan)
-        let image = try await publishing(with: publisher) { [request] publish in
-            let squashes = request.squashes
-            let draft = try await BuildLoop(
-                plan: plan, request: request, context: context, tools: tools, cache: cache, makeFiles: makeFiles,
-                publish: { if !squashes { publish($0) } }
-            ).run()
-            guard squashes else { return draft }
-            let squashed = try await LayerSquash(tools: tools).squash(
-                draft, on: try await makeFiles(false).names(of: Array(draft.layers.prefix(draft.base.layers))))
-            squashed.layers.forEach(publish)
-            return squashed
-        }
-        let outputs = LocalOutputs(
-            request: request, blobs: tools.blobs, pool: pool, cancellation: cancellation, report: report)
-        let tar = try await outputs.write(image)
-        do { try await publisher.finish(image) } catch {
-            tar?.discard()
+    private func loop(
+        _ build: Preparation, makeFiles: @escaping MakeStageFiles,
+        publish: @escaping @Sendable (StoredLayer) -> Void
+    ) -> BuildLoop {
+        BuildLoop(
+            plan: build.plan, request: request, context: build.context, tools: build.tools, cache: build.cache,
+            makeFiles: makeFiles, publish: publish)
+    }
+
+    /// Builds, and keeps what was done in registries, also of a build that failed: the next one need not do it again.
+    private func image(of build: Preparation) async throws -> BuiltImage {
+        do {
+            let image = try await makeImage(build)
+            await build.caches.add(build.cache.results, blobs: build.tools.blobs, isPushed: request.pushes)
+            return image
+        } catch {
+            if !Task.isCancelled {
+                await build.caches.add(build.cache.results, blobs: build.tools.blobs, isPushed: false)
+            }
             throw error
         }
-        try tar?.commit()
-        return image
+    }
+
+    /// Builds the stages, publishing their layers meanwhile, and then writes and pushes the image.
+    private func makeImage(_ build: Preparation) async throws -> BuiltImage {
+        let publisher = Publisher(
+            destinations: Destinations(
+                references: request.pushes ? request.destinations : [], registries: build.registries,
+                ignoresImmutableTags: request.ignoresImmutableTags, report: report), blobs: build.tools.blobs)
+        let makeFiles = try IsolationChooser(request: request, tools: build.tools).choose(for: build.plan)
+        let outputs = LocalOutputs(
+            request: request, blobs: build.tools.blobs, pool: pool, cancellation: cancellation, report: report)
+        while true {
+            let losses = build.tools.blobs.cached.losses
+            do {
+                let image = try await publishing(with: publisher, cached: build.tools.blobs.cached) { publish in
+                    try await draft(build, makeFiles, publish)
+                }
+                let tar = try await outputs.write(image)
+                guard build.tools.blobs.cached.losses == losses else {
+                    tar?.discard()
+                    continue
+                }
+                do { try await publisher.finish(image) } catch {
+                    tar?.discard()
+                    throw error
+                }
+                try tar?.commit()
+                return image
+            } catch {
+                // Each time around, at least one layer of a cache is out of the game.
+                guard build.tools.blobs.cached.losses > losses, !cancellation.isCancelled, !Task.isCancelled else {
+                    throw error
+                }
+            }
+        }
+    }
+
+    private func draft(
+        _ build: Preparation, _ makeFiles: @escaping MakeStageFiles,
+        _ publish: @escaping @Sendable (StoredLayer) -> Void
+    ) async throws -> ImageDraft {
+        let squashes = request.squashes
+        let draft = try await loop(build, makeFiles: makeFiles, publish: { if !squashes { publish($0) } }).run()
+        guard squashes else { return draft }
+        let base = try await makeFiles(build.tools, false).names(of: Array(draft.layers.prefix(draft.base.layers)))
+        let squashed = try await LayerSquash(tools: build.tools).squash(draft, on: base)
+        squashed.layers.forEach(publish)
+        return squashed
     }
 
     /// Runs a build and uploads at the same time each layer that it hands out. When one of the two fails, the other is
     /// stopped: nobody waits for a long RUN to learn that a registry refuses the push.
     private func publishing(
-        with publisher: Publisher,
+        with publisher: Publisher, cached: CachedLayers,
         build: @escaping @Sendable (_ publish: @escaping @Sendable (StoredLayer) -> Void) async throws -> ImageDraft
     ) async throws -> BuiltImage {
+        let losses = cached.losses
         let (layers, continuation) = AsyncStream.makeStream(of: StoredLayer.self)
         let draft = try await withThrowingTaskGroup(of: ImageDraft?.self) { [cancellation] group in
             group.addTask {
@@ -118,7 +187,7 @@ package struct Builder: Sendable {
             do {
                 while let result = try await group.next() { draft = result ?? draft }
             } catch {
-                cancellation.cancel()
+                if cached.losses == losses { cancellation.cancel() }
                 throw error
             }
             return draft
@@ -132,7 +201,8 @@ package struct Builder: Sendable {
         _ secrets: BuildSecrets
     ) throws -> BuildTools {
         let store = BlobStore(state, scratch: scratch)
-        let blobs = BlobFetcher(store: store, registries: registries, pool: pool, report: report)
+        let blobs = BlobFetcher(
+            store: store, registries: registries, cached: CachedLayers(), pool: pool, report: report)
         let namespace = request.buildArguments.last { $0.name == "BUILDKIT_CACHE_MOUNT_NS" }?.value ?? ""
         return BuildTools(
             scratch: scratch, store: store,
@@ -149,7 +219,8 @@ package struct Builder: Sendable {
             caches: CacheMounts(
                 folder: state.mounts, namespace: namespace, cancellation: cancellation, report: report),
             contexts: RootOwnedTrees(in: scratch, cancellation: cancellation),
-            secrets: secrets, pool: pool, cancellation: cancellation, report: report)
+            secrets: secrets, pool: pool, cancellation: cancellation, report: report,
+            slots: StepSlots(count: request.threads))
     }
 
     private func warnOfUndeclaredArguments(_ dockerfile: Dockerfile) {
@@ -159,8 +230,8 @@ package struct Builder: Sendable {
         }
     }
 
-    private func checkPushPermission(_ registries: Registries) async throws {
-        guard request.pushes, request.checksPushPermission else { return }
+    private func checkPushPermission(_ registries: Registries, isWanted: Bool) async throws {
+        guard isWanted, request.pushes, request.checksPushPermission else { return }
         try await PushPermission(destinations: request.destinations, registries: registries).check(
             otherwise: "nothing was built")
     }

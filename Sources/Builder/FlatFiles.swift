@@ -57,12 +57,17 @@ final class FlatFiles: StageFiles {
             try await tools.blobs.fetch($0)
         }
         for stored in missing {
-            let tree = try await tools.pool.run { [tools] () throws(any Error) in
-                try Self.unpack(stored.layer, into: root, tools)
-            }
-            state.withLock { state in
-                state.origins.add(tree, layer: state.applied.count)
-                state.applied.append(stored.layer.diffID)
+            do {
+                let tree = try await tools.pool.run { [tools] () throws(any Error) in
+                    try Self.unpack(stored.layer, into: root, tools)
+                }
+                state.withLock { state in
+                    state.origins.add(tree, layer: state.applied.count)
+                    state.applied.append(stored.layer.diffID)
+                }
+            } catch {
+                if error.isDamage { tools.blobs.giveUp(stored, error) }
+                throw error
             }
         }
         return root

@@ -21,11 +21,10 @@ package struct IsolationChooser {
                     "/proc is empty for RUN: \(refusal). Programs that need it fail there: the JVM, 'bash <(...)', /dev/stderr"
                 ))
         }
-        let tools = self.tools
         return switch isolation {
-        case .overlay: { OverlayFiles(tools, unpacks: $0) }
-        case .chroot: { FlatFiles(tools, unpacks: $0) }
-        case .none: { _ in ListedFiles(tools) }
+        case .overlay: { OverlayFiles($0, unpacks: $1) }
+        case .chroot: { FlatFiles($0, unpacks: $1) }
+        case .none: { tools, _ in ListedFiles(tools) }
         }
     }
 

@@ -24,7 +24,12 @@ struct Publisher: Sendable {
                         try await group.next()
                         running -= 1
                     }
-                    group.addTask { try await publish(stored, to: repository) }
+                    group.addTask {
+                        do { try await publish(stored, to: repository) } catch {
+                            // The step is done again, and its layer comes by once more.
+                            guard blobs.cached.isLost(stored.layer.descriptor.digest) else { throw error }
+                        }
+                    }
                     running += 1
                 }
             }

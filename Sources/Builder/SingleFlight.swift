@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Work that several tasks may ask for and that is done once: the first who asks does it, the others wait for the result.
+/// Work that several tasks may ask for at the same time and that is done once: the first who asks does it, the others wait.
 final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private enum Entry {
         case running([CheckedContinuation<Void, Never>])
@@ -8,8 +8,15 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     private let entries = Mutex<[Key: Entry]>([:])
+    private let keeps: Bool
 
-    /// What `body` gives or throws for the key, now or before.
+    /// - Parameter keeps: whether a result, good or bad, counts for those who ask later; else they do the work themselves, which may be
+    ///   to see that it is done.
+    init(keeps: Bool) {
+        self.keeps = keeps
+    }
+
+    /// What `body` gives or throws for the key.
     func value(of key: Key, _ body: () async throws -> Value) async throws -> Value {
         while true {
             let found = entries.withLock { entries -> Result<Value, any Error>?? in
@@ -31,7 +38,8 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         let result: Result<Value, any Error>
         do { result = .success(try await body()) } catch { result = .failure(error) }
         let waiting = entries.withLock { entries -> [CheckedContinuation<Void, Never>] in
-            guard case .running(let waiting)? = entries.updateValue(.done(result), forKey: key) else { return [] }
+            guard case .running(let waiting)? = entries[key] else { return [] }
+            entries[key] = keeps ? .done(result) : nil
             return waiting
         }
         for continuation in waiting { continuation.resume() }

@@ -38,11 +38,12 @@ extension StageBuilder {
                 surroundings.keys.inputs(of: copy, instruction, in: before, on: below, files: $0)
             }
             if let found = await next(byFiles) {
-                await remember(instruction, tried.dropLast(), as: found.record)
+                let records = tried.dropLast().map { CacheRecord(found.record, under: $0) }
+                await surroundings.cache.add(records, layer: found.layer, of: plan.identity(of: instruction))
                 return try take(found, instruction)
             }
         }
-        try await perform(instruction)
+        try await doInTurn(instruction)
         if try await !isAsRead(instruction) {
             tools.report(.warning("files changed while they were copied: the step is not kept for other builds"))
             tried = []
@@ -87,6 +88,16 @@ extension StageBuilder {
         return digest?.fingerprint == copiedFingerprint
     }
 
+    /// Does a step when the others at work leave room for it.
+    private mutating func doInTurn(_ instruction: Instruction) async throws {
+        let builder = self
+        self = try await tools.slots.run {
+            var builder = builder
+            try await builder.perform(instruction)
+            return builder
+        }
+    }
+
     // MARK: Records
 
     /// Takes over what a step came to before.
@@ -103,23 +114,14 @@ extension StageBuilder {
     }
 
     /// Keeps what was just done under all keys that were tried.
-    private func remember(
-        _ instruction: Instruction, _ keys: ArraySlice<StepInputs>, layer: StoredLayer?
-    ) async {
+    private func remember(_ instruction: Instruction, _ keys: ArraySlice<StepInputs>, layer: StoredLayer?) async {
         guard let identity = state.identity.known else { return }
         let now = Timestamp.now.seconds
-        await surroundings.cache.add(
-            keys.map {
-                CacheRecord(
-                    instruction.name, inputs: $0, identity: identity, layer: layer?.layer,
-                    latest: surroundings.time.latest?.seconds, made: now)
-            })
-    }
-
-    /// Keeps a record that was found under a further key under those that were tried before, too.
-    private func remember(
-        _ instruction: Instruction, _ keys: ArraySlice<StepInputs>, as record: CacheRecord
-    ) async {
-        await surroundings.cache.add(keys.map { CacheRecord(record, under: $0) })
+        let records = keys.map {
+            CacheRecord(
+                instruction.name, inputs: $0, identity: identity, layer: layer?.layer,
+                latest: surroundings.time.latest?.seconds, made: now)
+        }
+        await surroundings.cache.add(records, layer: layer, of: plan.identity(of: instruction))
     }
 }

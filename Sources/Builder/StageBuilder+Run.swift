@@ -87,7 +87,7 @@ extension BuildTools {
         let folder = try scratch.makeFolder("sandbox").path
         do throws(SandboxError) {
             let outcome = try sandbox.run(command, in: root, scratch: folder, cancellation: cancellation) { _, bytes in
-                report(.output(Array(bytes)))
+                report(.output(Array(bytes), stage: stage))
             }
             if let seen = outcome.supervision {
                 report(

@@ -29,7 +29,7 @@ protocol StageFiles: AnyObject, Sendable {
 
 /// Makes a stage's files. The argument: whether a RUN of the stage will need its trees on disk, so that there is nothing to
 /// be won by looking names up without them.
-typealias MakeStageFiles = @Sendable (_ unpacks: Bool) -> any StageFiles
+typealias MakeStageFiles = @Sendable (BuildTools, _ unpacks: Bool) -> any StageFiles
 
 /// What a RUN came to.
 struct RunResult: Sendable {

@@ -1,9 +1,7 @@
-import Glibc
 import Layers
 import OCI
 import Synchronization
 import SystemIO
-import SystemPackage
 
 /// A step that need not be done: what it came to before.
 struct CachedStep: Sendable {
@@ -13,37 +11,52 @@ struct CachedStep: Sendable {
     let place: String
 }
 
-/// Where results of steps are kept and found again: the state folder.
-///
-/// ```
-/// steps/<key>    one record, visible only by a rename after it was written
-/// ```
+/// Where results of steps are kept and found again: the state folder first, then registries.
 ///
 /// What cannot be read, is not about the step that was asked for, or names a layer that is gone is a miss, never an error.
 final class StepCache: Sendable {
-    private let steps: Directory
+    /// A record with the place of its layer.
+    struct Result: Sendable, Hashable {
+        let record: CacheRecord
+        let layer: StoredLayer?
+    }
+
+    private let records: StepRecords
     private let store: BlobStore
-    private let state: StateDirectory
-    private let scratch: Scratch
-    private let pool: BlockingPool
+    private let lent: CachedLayers
     private let policy: CachePolicy
+    private let remote: [Digest: CachedStep]
     /// No file of the image is younger, in seconds since 1970.
     private let latest: Int64?
+    private let pool: BlockingPool
     private let report: EventSink
-    private let warned = Mutex(Set<String>())
+    private let used = Mutex<[Digest: Result]>([:])
 
+    /// - Parameter remote: what registries have, the place to ask first coming first.
     init(
-        _ state: StateDirectory, scratch: Scratch, store: BlobStore, policy: CachePolicy, latest: Timestamp?,
-        pool: BlockingPool, report: @escaping EventSink
+        _ records: StepRecords, store: BlobStore, lent: CachedLayers, policy: CachePolicy,
+        remote: [(place: CachePolicy.Place, records: [CacheRecord])], latest: Timestamp?, pool: BlockingPool,
+        report: @escaping EventSink
     ) {
-        steps = state.steps
-        self.state = state
-        self.scratch = scratch
+        self.records = records
         self.store = store
+        self.lent = lent
         self.policy = policy
         self.latest = latest?.seconds
         self.pool = pool
         self.report = report
+        let oldest = Timestamp.now.seconds - policy.timeToLive
+        var found: [Digest: CachedStep] = [:]
+        for (place, records) in remote {
+            for record in records where record.made >= oldest && found[record.key] == nil {
+                let origin = BlobOrigin.registry(place.registry, repository: place.repository)
+                let layer = record.layer.map {
+                    StoredLayer(layer: Layer(descriptor: $0.descriptor, diffID: $0.diffID), origin: origin)
+                }
+                found[record.key] = CachedStep(record: record, layer: layer, place: "the cache \(place)")
+            }
+        }
+        self.remote = found
     }
 
     /// Whether steps of a stage are looked up at all.
@@ -53,72 +66,73 @@ final class StepCache: Sendable {
 
     /// What the step with these inputs came to.
     func find(_ inputs: StepInputs) async -> CachedStep? {
-        await pool.run { [self] in findHere(inputs) }
+        guard let found = await findHere(inputs) ?? findRemote(inputs) else { return nil }
+        if let layer = found.layer { lent.lend(layer.layer.descriptor.digest) }
+        used.withLock { $0[inputs.key] = Result(record: found.record, layer: found.layer) }
+        return found
     }
 
-    private func findHere(_ inputs: StepInputs) -> CachedStep? {
-        let key = inputs.key
-        guard let record = readRecord(key), record.inputs == inputs, record.isUsable(at: latest) else { return nil }
-        guard let layer = record.layer else {
-            return CachedStep(record: record, layer: nil, place: StepCache.place)
+    private func findRemote(_ inputs: StepInputs) -> CachedStep? {
+        guard let found = remote[inputs.key], isUsable(found.record, inputs) else { return nil }
+        return found
+    }
+
+    private func findHere(_ inputs: StepInputs) async -> CachedStep? {
+        await pool.run { [self] () -> CachedStep? in
+            guard let record = records.read(inputs.key), isUsable(record, inputs) else { return nil }
+            guard let layer = record.layer else {
+                return CachedStep(record: record, layer: nil, place: StepCache.here)
+            }
+            guard store.contains(layer.descriptor), isSound(layer.descriptor) else { return nil }
+            let stored = StoredLayer(
+                layer: Layer(descriptor: layer.descriptor, diffID: layer.diffID), origin: .store)
+            return CachedStep(record: record, layer: stored, place: StepCache.here)
         }
-        guard store.contains(layer.descriptor), isSound(layer.descriptor) else { return nil }
-        let stored = StoredLayer(
-            layer: Layer(descriptor: layer.descriptor, diffID: layer.diffID), origin: .store)
-        return CachedStep(record: record, layer: stored, place: StepCache.place)
+    }
+
+    private static let here = "the state folder"
+
+    private func isUsable(_ record: CacheRecord, _ inputs: StepInputs) -> Bool {
+        guard record.inputs == inputs, record.isUsable(at: latest) else { return false }
+        return record.layer.map { !lent.isLost($0.descriptor.digest) } ?? true
     }
 
     private func isSound(_ descriptor: Descriptor) -> Bool {
         do {
             if try store.isSound(descriptor) { return true }
-            warn("the blob \(descriptor.digest) in the state folder was damaged, and is removed")
+            report(.warning("the blob \(descriptor.digest) in the state folder was damaged, and is removed"))
         } catch {
-            warn("the blob \(descriptor.digest) in the state folder cannot be read: \(error)")
+            report(.warning("the blob \(descriptor.digest) in the state folder cannot be read: \(error)"))
         }
         return false
     }
 
-    private static let place = "the state folder"
+    /// Remembers what a step came to, under each of the keys that it has.
+    ///
+    /// - Parameter step: what tells the step from others of all Dockerfiles, whatever it depends on.
+    func add(_ new: [CacheRecord], layer: StoredLayer?, of step: Digest) async {
+        used.withLock { used in
+            for record in new { used[record.key] = Result(record: record, layer: layer) }
+        }
+        await pool.run { [records] in
+            for record in new { records.write(record) }
+            if let first = new.first { records.write(first, asLastOf: step) }
+        }
+    }
 
-    private func readRecord(_ key: Digest) -> CacheRecord? {
-        let name = "the cache record \(key.hex)"
-        do {
-            let bytes = try state.whileNobodyPrunes { () throws(SystemError) -> [UInt8]? in
-                guard try steps.statusIfPresent(of: FilePath(key.hex)) != nil else { return nil }
-                let file = try steps.open(FilePath(key.hex), O_RDONLY | O_NONBLOCK, .noSymlinks)
-                guard try file.status().kind == .file else { throw SystemError(call: "read", errno: .invalidArgument) }
-                guard futimens(file.raw, nil) == 0 else { throw .last("futimens") }
-                return try file.readAll(limit: CacheRecord.sizeLimit)
+    /// What the same step depended on when it was last done.
+    func lastInputs(of step: Digest) async -> StepInputs? {
+        await pool.run { [records] in records.last(of: step)?.inputs }
+    }
+
+    /// All that was found or made, the oldest key first: for a registry.
+    var results: [Result] {
+        let lent = self.lent
+        return used.withLock { Array($0.values) }
+            .filter { result in
+                policy.keeps(result.record)
+                    && !(result.layer.map { lent.isLost($0.layer.descriptor.digest) } ?? false)
             }
-            return try bytes.map { try CacheRecord(decoding: $0, name: name) }
-        } catch {
-            warn("\(name) is not used: \(error)")
-            return nil
-        }
-    }
-
-    /// Remembers what a step came to, under each of the keys that it has. A record that cannot be written is a warning.
-    func add(_ records: [CacheRecord]) async {
-        await pool.run { [self] in
-            for record in records {
-                do { try write(record) } catch { warn("the result of a step is not kept: \(error)") }
-            }
-        }
-    }
-
-    private func write(_ record: CacheRecord) throws {
-        let file = try scratch.makeFile("step")
-        do {
-            try file.descriptor.writeAll(try record.encoded())
-            try scratch.folder.rename(file.name, to: FilePath(record.key.hex), in: steps)
-        } catch {
-            try? scratch.folder.remove(file.name)
-            throw error
-        }
-    }
-
-    /// Each text once.
-    private func warn(_ text: String) {
-        if warned.withLock({ $0.insert(text).inserted }) { report(.warning(text)) }
+            .sorted { $0.record.key.hex < $1.record.key.hex }
     }
 }

@@ -10,7 +10,7 @@ struct BooleanArguments {
 
     /// Kaniko's boolean flags, each with what holds where it is left out. Those that are `true` can be turned off by `--no-NAME`.
     private static let flags: [String: Bool] = [
-        "cache": false, "cache-copy-layers": false, "cache-run-layers": true, "cleanup": false,
+        "cache": false, "cache-copy-layers": true, "cache-run-layers": true, "cleanup": false,
         "compressed-caching": true, "dryrun": false, "force": false, "force-build-metadata": false,
         "ignore-var-run": true, "insecure": false, "insecure-pull": false, "log-timestamp": false,
         "materialize": false, "no-push": false, "no-push-cache": false, "pre-cleanup": false,

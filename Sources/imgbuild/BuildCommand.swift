@@ -31,8 +31,10 @@ struct BuildCommand: AsyncParsableCommand {
         let interruption = try Interruption()
         let builder = Builder(
             request: request, cancellation: interruption.cancellation, report: { reporter.report($0) })
+        let onlyPlans = options.cache.onlyPlans
         try await interruption.carryOut("build", reporter, dockerfile: request.dockerfile.printable) {
-            try await builder.build().digest
+            if onlyPlans { return try await builder.outline().lines.joined(separator: "\n") }
+            return try await builder.build().digest
         }
     }
 }

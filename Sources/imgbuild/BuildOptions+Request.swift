@@ -35,7 +35,7 @@ extension BuildOptions {
         request.files = publishing.files
         request.checksPushPermission = !publishing.skipsPermissionCheck
         request.ignoresImmutableTags = publishing.ignoresImmutableTags
-        request.cache = try cache.policy()
+        request.cache = try cache.policy(destination: request.destinations.first)
         request.isolation = isolation
         request.compression = try compressionFormat()
         request.threads = try threadCount()

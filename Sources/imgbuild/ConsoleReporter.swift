@@ -7,7 +7,15 @@ import Synchronization
 final class ConsoleReporter: Sendable {
     private let verbosity: Verbosity
     private let lines: LogLines
-    private let step = Mutex("")
+    private let steps = Mutex(Steps())
+
+    /// The steps that are at work, one of a stage.
+    private struct Steps {
+        var names: [Int: (stage: String, name: String)] = [:]
+        var current: [String: String] = [:]
+        /// The beginning of a line that a stage's command has not ended, where several stages are at work.
+        var open: [String: [UInt8]] = [:]
+    }
 
     init(verbosity: Verbosity, lines: LogLines = LogLines()) {
         self.verbosity = verbosity
@@ -23,14 +31,18 @@ final class ConsoleReporter: Sendable {
             line(SourceExcerpt.printable("stage \(stage) from \(base)"), at: .debug)
         case .stepStarted(let number, let count, let stage, let text):
             let name = "[\(stage) \(number)/\(count)]"
-            step.withLock { $0 = name }
+            steps.withLock {
+                $0.names[number] = (stage, name)
+                $0.current[stage] = name
+            }
             line(SourceExcerpt.printable("\(name) \(text)"), at: .info)
-        case .stepFinished(_, let seconds, let layer, let place):
-            let name = step.withLock { $0 }
+        case .stepFinished(let number, let seconds, let layer, let place):
+            guard let (stage, name) = steps.withLock({ $0.names.removeValue(forKey: number) }) else { return }
+            endLine(of: stage)
             if let place { return line("\(name) was done before, as \(place) says", at: .info) }
             guard let layer else { return line("\(name) done in \(Self.time(seconds))", at: .debug) }
             line("\(name) done in \(Self.time(seconds)), layer of \(Self.size(layer.size))", at: .info)
-        case .output(let bytes): output(bytes)
+        case .output(let bytes, let stage): output(bytes, of: stage)
         case .baseFetched(let descriptor, let from, let seconds):
             line(
                 "fetched \(descriptor.digest) (\(Self.size(descriptor.size))) from \(from) in \(Self.time(seconds))",
@@ -44,6 +56,7 @@ final class ConsoleReporter: Sendable {
 
     /// Ends the last line of a RUN's output.
     func finish() {
+        for stage in steps.withLock({ $0.open.keys.sorted() }) { endLine(of: stage) }
         line(nil, at: .error)
     }
 
@@ -51,6 +64,7 @@ final class ConsoleReporter: Sendable {
     ///
     /// - Parameter name: the Dockerfile's, for errors that point into it.
     func fail(_ error: any Error, name: String) {
+        finish()
         say((error as? FailedBuild)?.text(dockerfile: name) ?? "error: \(error)")
     }
 
@@ -64,9 +78,33 @@ final class ConsoleReporter: Sendable {
         lines.message(text, level: level)
     }
 
-    private func output(_ bytes: [UInt8]) {
+    /// Writes what a command wrote: as it comes where one stage is at work, else whole lines that begin with the step's name.
+    private func output(_ bytes: [UInt8], of stage: String?) {
         guard verbosity >= .info else { return }
-        lines.output(bytes)
+        guard let stage else { return lines.output(bytes) }
+        let (name, whole) = steps.withLock { steps -> (String, [[UInt8]]) in
+            var parts = ((steps.open[stage] ?? []) + bytes).split(
+                separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false
+            ).map(Array.init)
+            var rest = parts.removeLast()
+            if rest.count >= Self.longestLine {
+                parts.append(rest)
+                rest = []
+            }
+            steps.open[stage] = rest
+            return (steps.current[stage] ?? "[\(stage)]", parts)
+        }
+        for part in whole { lines.message("\(name) \(String(decoding: part, as: UTF8.self))", level: .info) }
+    }
+
+    /// Where a line is ended that has no newline yet, in bytes: a progress bar may be one endless line.
+    private static let longestLine = 64 * 1024
+
+    private func endLine(of stage: String) {
+        let rest = steps.withLock { $0.open.removeValue(forKey: stage) ?? [] }
+        guard !rest.isEmpty else { return }
+        let name = steps.withLock { $0.current[stage] ?? "[\(stage)]" }
+        line("\(name) \(String(decoding: rest, as: UTF8.self))", at: .info)
     }
 
     /// `8.3 MB`, in powers of ten, as registries show sizes.
