@@ -106,9 +106,10 @@ private struct UpperReader {
                     try directory.statusIfPresent(ofName: name.bytes)
                 }
                 let isSocket = status?.kind == .socket
-                if isSocket { try collector.addSocket(path.joined(name.bytes)) }
                 if isSocket || status?.isOverlayWhiteout == true {
-                    if !isNew, try lower.node(at: path.joined(name.bytes)) != nil { deleted.append(name.bytes) }
+                    let hides = isNew ? false : try lower.node(at: path.joined(name.bytes)) != nil
+                    if hides { deleted.append(name.bytes) }
+                    if isSocket { try collector.addSocket(path.joined(name.bytes), hides: hides) }
                 } else {
                     rest.append(name)
                 }

@@ -8,6 +8,8 @@ package struct TreeChanges: Sendable, Hashable {
     package fileprivate(set) var entries: [LayerChange] = []
     /// Sockets: no archive holds them, and none outlives its process.
     fileprivate var sockets: [[UInt8]] = []
+    /// Those of them in whose place a tree of overlayfs needs a whiteout.
+    fileprivate var hidingSockets: Set<[UInt8]> = []
     /// Folders that are as before but for their time of modification, and that time as it was.
     fileprivate var touchedFolders: [[UInt8]: Timestamp] = [:]
 
@@ -46,7 +48,12 @@ package struct TreeChanges: Sendable, Hashable {
     package func settle(in root: Directory, latest: Timestamp?) throws(LayerError) {
         var folders = touchedFolders
         for path in sockets {
-            try TreeChanges.at(path, in: root) { parent, name throws(SystemError) in try parent.remove(name) }
+            try TreeChanges.at(path, in: root) { parent, name throws(SystemError) in
+                try parent.remove(name)
+                guard hidingSockets.contains(path) else { return }
+                let made = name.withCString { mknodat(parent.descriptor.raw, $0, S_IFCHR, 0) }
+                guard made == 0 else { throw .last("mknodat", name) }
+            }
         }
         if !sockets.isEmpty {
             let parents = Set(sockets.map(\.parent))
@@ -184,9 +191,12 @@ struct ChangeCollector {
     }
 
     /// A socket is there: for a layer it is as if nothing were.
-    mutating func addSocket(_ path: [UInt8]) throws(LayerError) {
+    ///
+    /// - Parameter hides: what is below it in a stack of overlayfs.
+    mutating func addSocket(_ path: [UInt8], hides: Bool = false) throws(LayerError) {
         try ChangeCollector.check(path)
         changes.sockets.append(path)
+        if hides { changes.hidingSockets.insert(path) }
     }
 
     /// Anything but a folder or a socket is new or changed.
