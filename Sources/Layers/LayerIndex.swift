@@ -111,8 +111,10 @@ package final class LayerIndex: Sendable {
         // A whiteout is asked for as such; a hard link is a name of what it points to.
         case .whiteout, .opaqueMarker, .hardLink: break
         }
+        // Linux gives every symlink the mode 0777, whatever the tar says.
+        let permissions = kind == .symlink ? 0o777 : entry.permissions
         return FileStatus(
-            described: kind, permissions: entry.permissions, uid: entry.uid, gid: entry.gid, size: size,
+            described: kind, permissions: permissions, uid: entry.uid, gid: entry.gid, size: size,
             modified: entry.modified, inode: UInt64(node), device: device, linkCount: kind == .file ? 2 : 1,
             node: number)
     }
