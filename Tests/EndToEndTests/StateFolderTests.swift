@@ -80,19 +80,12 @@ struct StateFolderTests {
         #expect(try log(site).contains("the limit on address space, 204800 kB, is below 262144 kB"))
     }
 
-    @Test("a layer larger than all memory that there is can be made, and unpacked again")
+    @Test("a layer larger than all memory that there is can be made")
     func largeLayer() throws {
-        let site = try BuildSite("FROM busybox\nRUN truncate -s 1500M /big\n")
-        let ends = try run(
-            site,
-            """
-            ulimit -v 1048576
-            build --dest big:1 --oci-layout-path big
-            printf 'FROM big\\nRUN test $(stat -c %%s /big) = 1572864000\\n' > context/Dockerfile
-            rm -r state/trees
-            build --build-context big=oci-layout://$PWD/big
-            """)
-        #expect(ends == ["0", "0"], "\(try log(site))")
+        let site = try BuildSite("FROM busybox\nRUN truncate -s 4000M /big\n")
+        // kB: 3 GiB
+        let ends = try run(site, "ulimit -v 3145728; build")
+        #expect(try ends == ["0"], "\(log(site))")
     }
 
     @Test("a tree that was made before the machine was started anew is not believed, and made again")
