@@ -159,7 +159,7 @@ struct ReproducibilityTests {
         #expect(names == ["context", "home", "state", "temporary"])
         #expect(
             try Program.require(["ls", "-A", site.state.string]).text.split(separator: "\n") == [
-                "blobs", "lock", "mounts", "steps", "trees", "work",
+                "blobs", "indices", "lock", "mounts", "steps", "trees", "work",
             ])
     }
 }
