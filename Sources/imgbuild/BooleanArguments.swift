@@ -1,7 +1,7 @@
-/// A command line in which flags that are on or off have no values.
+/// A command line in which flags that are on or off have no values, and empty values stand by themselves.
 ///
 /// Kaniko's flags take one (`--cache=true`, `--insecure=false`), and its users have them in their templates; the parser here
-/// knows `--cache` and `--no-cache-run-layers`.
+/// knows `--cache` and `--no-cache-run-layers`. For `--flag=`, which a parameter without a value makes, it knows `--flag ''`.
 struct BooleanArguments {
     /// What the parser is given.
     private(set) var plain: [String] = []
@@ -35,7 +35,7 @@ struct BooleanArguments {
             let parts = argument.dropFirst(2).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let name = String(parts[0])
             guard let usual = Self.flags[name] else {
-                plain.append(argument)
+                plain += parts.count == 2 && parts[1].isEmpty ? ["--\(name)", ""] : [argument]
                 continue
             }
             var value = true

@@ -32,6 +32,7 @@ struct KanikoFlagsTests {
             (["--no-push=true", "--compressed-caching=false"], "warning: --compressed-caching changes nothing"),
             (["--no-push=true", "--ignore-var-run=true"], "warning: --ignore-var-run changes nothing"),
             (["--no-push=true", "--skip-unused-stages=true", "--force-build-metadata"], ""),
+            (["--no-push=true", "--context-sub-path=", "--credential-helpers="], ""),
         ])
     func switches(_ flags: [String], _ warning: String) throws {
         let log = try site().require(flags).log

@@ -308,7 +308,9 @@ struct PublishingTests {
                 headers: ["Content-Type": "application/vnd.oci.image.index.v1+json"])
         ])
         try site.folder.write("FROM \(proxy.host)/library/base:nested\nCOPY file /file\n", to: "context/Dockerfile")
-        try site.require(["--no-push", "--dest", "app:1", "--platform", "linux/arm64"])
+        try site.require([
+            "--insecure-registry", proxy.host, "--no-push", "--dest", "app:1", "--platform", "linux/arm64",
+        ])
         try site.folder.write("FROM \(registry.host)/library/base:1\nCOPY file /file\n", to: "context/Dockerfile")
 
         let refused = try site.build(["--platform", "linux/s390x", "--no-push"])
