@@ -111,7 +111,7 @@ struct BadBuild: CustomTestStringConvertible, Sendable {
             ]),
         BadBuild(
             name: "a RUN without a way to run", dockerfile: "FROM busybox\nRUN true\n", arguments: ["--isolation=none"],
-            says: ["Dockerfile:2: RUN needs a root file system", "hint: run as root"]),
+            says: ["Dockerfile:2: RUN is not possible with the isolation 'none'", "hint: run the build as root"]),
         BadBuild(
             name: "a user that the image does not know", dockerfile: "FROM busybox\nUSER nosuch\nRUN true\n",
             says: ["Dockerfile:3: USER nosuch", "nosuch"]),
