@@ -130,7 +130,7 @@ struct RegistryCacheTests {
             // Layers have gone.
             "for f in $(find . -path '*/blobs/sha256/*/data'); do head -c 2 $f | od -An -tx1 | grep -q '1f 8b' && rm $f; done; :",
             // Layers of the same size hold other bytes.
-            "for f in $(find . -path '*/blobs/sha256/*/data'); do head -c 2 $f | od -An -tx1 | grep -q '1f 8b' && printf x | dd of=$f bs=1 seek=30 conv=notrunc 2>&-; done; :",
+            "for f in $(find . -path '*/blobs/sha256/*/data'); do head -c 2 $f | od -An -tx1 | grep -q '1f 8b' && printf x | dd of=$f bs=1 seek=30 conv=notrunc 2>/dev/null; done; :",
             // There is an image where the cache should be.
             "cd docker/registry/v2/repositories/acme/app/cache/_manifests/tags; for t in *; do cp ../../../_manifests/tags/1/current/link $t/current/link; r=$(cut -d: -f2 <$t/current/link); mkdir -p ../revisions/sha256/$r; cp $t/current/link ../revisions/sha256/$r/; done",
         ])
