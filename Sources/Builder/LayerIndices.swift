@@ -81,8 +81,8 @@ final class LayerIndices: Sendable {
 
     // MARK: The state folder
 
-    /// The listing of a layer as bytes, if it is kept: for caches that carry it to other machines. Marks it as used. Blocks.
-    func encoded(_ diffID: Digest) throws -> [UInt8]? {
+    /// The listing of a layer as bytes, if it is kept. Marks it as used. Blocks.
+    private func encoded(_ diffID: Digest) throws -> [UInt8]? {
         let name = FilePath(diffID.hex)
         return try state.whileNobodyPrunes { () throws(SystemError) -> [UInt8]? in
             guard try state.indices.statusIfPresent(of: name) != nil else { return nil }
@@ -92,16 +92,6 @@ final class LayerIndices: Sendable {
             guard status.kind == .file, status.size <= Int64(LayerIndices.sizeLimit) else { return nil }
             return try file.readAll(limit: LayerIndices.sizeLimit)
         }
-    }
-
-    /// Takes over the bytes that `encoded` gave elsewhere. What is no listing of that layer is refused.
-    ///
-    /// - Returns: whether it was taken.
-    func adopt(_ bytes: [UInt8], of diffID: Digest) throws -> Bool {
-        guard let listing = LayerListing(decoding: bytes, of: diffID) else { return false }
-        try keep(bytes, of: diffID)
-        _ = remember(listing)
-        return true
     }
 
     private func keep(_ bytes: [UInt8], of diffID: Digest) throws(SystemError) {
