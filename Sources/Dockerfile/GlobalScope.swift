@@ -41,4 +41,23 @@ package final class GlobalScope: Sendable {
         let variables = variables
         return try WordExpansion(escape: escape, budget: budget) { variables[$0] }.expand(word)
     }
+
+    /// Expands words with a stage's variables, those in `local` before all.
+    ///
+    /// - Parameter didLookUp: told of each variable that is asked for, and its value.
+    func expansion(
+        of variables: VariableList, overriding local: [String: String] = [:],
+        didLookUp: @escaping (String, String?) -> Void
+    ) -> WordExpansion {
+        WordExpansion(escape: escape, budget: budget) { name in
+            let value = local[name] ?? variables[name]
+            didLookUp(name, value)
+            return value
+        }
+    }
+
+    /// What `ARG name` or `ARG name=default` sets in a stage; `nil` if it only declares.
+    func value(of name: String, defaultValue: String?) -> String? {
+        arguments.given[name] ?? defaultValue ?? variables[name]
+    }
 }

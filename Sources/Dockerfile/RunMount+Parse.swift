@@ -9,15 +9,18 @@ extension RunMount {
             throw DockerfileError("--mount: the quotes of '\(word.text)' do not match", at: word.range)
         }
         for field in fields {
-            let parts = field.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            let written = String(parts[0])
+            let sign = field.utf8.firstIndex(of: UInt8(ascii: "="))
+            let written = String(field[..<(sign ?? field.endIndex)])
             guard let key = Key(written.lowercased()) else {
                 let known = Key.allCases.map(\.rawValue) + ["src", "dst", "destination", "ro", "rw"]
                 throw DockerfileError(
                     "--mount has no option '\(written)'", at: word.range, hint: Suggestion.hint(for: written, in: known)
                 )
             }
-            options.append(Option(key: key, written: written, value: parts.count == 2 ? String(parts[1]) : nil))
+            options.append(
+                Option(
+                    key: key, written: written,
+                    value: sign.map { String(Substring(field.utf8[field.utf8.index(after: $0)...])) }))
         }
         if let from, from.contains("$") {
             throw DockerfileError(
@@ -45,7 +48,8 @@ extension RunMount {
     /// The fields of one line of CSV; `nil` if a quote is not closed.
     private static func fields(_ text: String) -> [String]? {
         guard text.utf8.contains(.doubleQuote) else {
-            return text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+            let bytes = text.utf8.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
+            return bytes.map { String(Substring($0)) }
         }
         var fields = [""]
         var characters = Array(text.unicodeScalars)[...]

@@ -38,13 +38,16 @@ struct ExpansionObserver {
 
 /// One expansion of one instruction.
 private struct InstructionExpansion {
-    let scope: StageScope
+    // Not all of the scope, which has much more to copy.
+    let variables: VariableList
+    let global: GlobalScope
     let observer: ExpansionObserver?
     /// Of the words that hold nothing but text.
     private let ofWords: WordExpansion
 
     init(scope: StageScope, observer: ExpansionObserver?) {
-        self.scope = scope
+        variables = scope.variables
+        global = scope.global
         self.observer = observer
         ofWords = scope.expansion { name, value in observer?.didLookUp(name, value) }
     }
@@ -192,14 +195,16 @@ private struct InstructionExpansion {
         var local: [String: String] = [:]
         for argument in arg.arguments {
             let (known, observer) = (local, observer)
-            let expansion = scope.expansion(overriding: known) { name, value in observer?.didLookUp(name, value) }
+            let expansion = global.expansion(of: variables, overriding: known) { name, value in
+                observer?.didLookUp(name, value)
+            }
             let name = Word(try self.result(of: argument.name, expansion).text, range: argument.name.range)
             try StageScope.checkName(name, of: "ARG")
             var defaultValue: Word?
             if let written = argument.defaultValue {
                 defaultValue = Word(try self.result(of: written, expansion).text, range: written.range)
             }
-            local[name.text] = scope.value(of: name.text, defaultValue: defaultValue?.text)
+            local[name.text] = global.value(of: name.text, defaultValue: defaultValue?.text)
             result.append(ArgInstruction.Argument(name: name, defaultValue: defaultValue))
         }
         return ArgInstruction(arguments: result)

@@ -7,11 +7,11 @@ package struct StageScope: Sendable {
     package static let maximumSize = 16 << 20
 
     /// ENV and ARG together: the last assignment wins.
-    private var variables: VariableList
+    private(set) var variables: VariableList
     private var environment: VariableList
     private var declared: [String] = []
     private var declaredNames: Set<String> = []
-    private let global: GlobalScope
+    let global: GlobalScope
 
     /// A stage on an image, whose configuration has these `NAME=value` texts, or on scratch with none.
     package init(global: GlobalScope, baseEnvironment: [String]) {
@@ -72,7 +72,7 @@ package struct StageScope: Sendable {
             for argument in arg.arguments {
                 let name = argument.name.text
                 if declaredNames.insert(name).inserted { declared.append(name) }
-                variables[name] = value(of: name, defaultValue: argument.defaultValue?.text)
+                variables[name] = global.value(of: name, defaultValue: argument.defaultValue?.text)
             }
         default:
             return
@@ -87,24 +87,11 @@ package struct StageScope: Sendable {
         try expansion().expand(word)
     }
 
-    /// Expands words with the variables of now, those in `local` before all.
+    /// Expands words with the variables of now.
     ///
     /// - Parameter didLookUp: told of each variable that is asked for, and its value.
-    func expansion(
-        overriding local: [String: String] = [:], didLookUp: @escaping (String, String?) -> Void = { _, _ in }
-    ) -> WordExpansion {
-        // Not all of the scope: it is kept with each expansion.
-        let variables = variables
-        return WordExpansion(escape: global.escape, budget: global.budget) { name in
-            let value = local[name] ?? variables[name]
-            didLookUp(name, value)
-            return value
-        }
-    }
-
-    /// What `ARG name` or `ARG name=default` sets; `nil` if it only declares.
-    func value(of name: String, defaultValue: String?) -> String? {
-        global.arguments.given[name] ?? defaultValue ?? global.variables[name]
+    func expansion(didLookUp: @escaping (String, String?) -> Void = { _, _ in }) -> WordExpansion {
+        global.expansion(of: variables, didLookUp: didLookUp)
     }
 
     static func check(_ variables: VariableList, at range: SourceRange) throws(DockerfileError) {

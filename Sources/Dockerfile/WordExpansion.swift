@@ -97,19 +97,19 @@ private struct Expander {
             self.cutsWords = cutsWords
         }
 
-        /// Blanks end a word here.
-        mutating func append(_ bytes: some Collection<UInt8>) {
+        /// Blanks end a word here, unless they are quoted: then they belong to it.
+        mutating func append(_ bytes: some Collection<UInt8>, quoted: Bool) {
             text.append(contentsOf: bytes)
             guard cutsWords else { return }
+            guard !quoted else { return word.append(contentsOf: bytes) }
             for byte in bytes {
                 if !byte.isBlank { word.append(byte) } else { endWord() }
             }
         }
 
-        /// Blanks belong to the word: they are quoted.
-        mutating func appendQuoted(_ bytes: some Collection<UInt8>) {
-            text.append(contentsOf: bytes)
-            if cutsWords { word.append(contentsOf: bytes) }
+        mutating func appendQuoted(_ byte: UInt8) {
+            text.append(byte)
+            if cutsWords { word.append(byte) }
         }
 
         mutating func endWord() {
@@ -155,25 +155,25 @@ private struct Expander {
                 return output
             }
             if byte == UInt8(ascii: "$") {
-                output.append(try dollar(depth: depth))
+                try dollar(depth: depth, quoted: false, into: &output)
             } else if removesQuotes, byte == .singleQuote {
-                output.appendQuoted(try singleQuoted())
+                output.append(try singleQuoted(), quoted: true)
             } else if removesQuotes, byte == .doubleQuote {
-                output.appendQuoted(try doubleQuoted(rawEscapes: rawEscapes, depth: depth))
+                try doubleQuoted(rawEscapes: rawEscapes, depth: depth, into: &output)
             } else if byte == escape {
                 index += 1
                 if rawEscapes {
-                    output.appendQuoted([escape])
+                    output.appendQuoted(escape)
                 } else if escapesWildcards, let next = peek, "*?[]\\".utf8.contains(next) {
-                    output.appendQuoted([.backslash])
+                    output.appendQuoted(.backslash)
                 }
                 // An escape character at the very end escapes nothing and is dropped.
-                if let next = peek { output.appendQuoted([next]) }
+                if let next = peek { output.appendQuoted(next) }
                 index += 1
             } else {
                 let start = index
                 repeat { index += 1 } while index < input.count && isPlain(input[index], stop)
-                output.append(input[start..<index])
+                output.append(input[start..<index], quoted: false)
             }
             guard output.text.count <= WordExpansion.Limits.output else { throw Self.tooLong }
         }
@@ -198,32 +198,33 @@ private struct Expander {
         return input[start..<end]
     }
 
-    private mutating func doubleQuoted(rawEscapes: Bool, depth: Int) throws(ExpansionFault) -> [UInt8] {
+    private mutating func doubleQuoted(
+        rawEscapes: Bool, depth: Int, into output: inout Output
+    ) throws(ExpansionFault) {
         index += 1
-        var text: [UInt8] = []
         while let byte = peek {
             switch byte {
             case .doubleQuote:
                 index += 1
-                return text
+                return
             case UInt8(ascii: "$"):
-                text += try dollar(depth: depth)
-                guard text.count <= WordExpansion.Limits.output else { throw Self.tooLong }
+                try dollar(depth: depth, quoted: true, into: &output)
+                guard output.text.count <= WordExpansion.Limits.output else { throw Self.tooLong }
             case escape:
                 index += 1
                 guard let next = peek else { break }
                 if next == .doubleQuote || next == UInt8(ascii: "$") || next == escape {
-                    if rawEscapes { text.append(escape) }
-                    text.append(next)
+                    if rawEscapes { output.appendQuoted(escape) }
+                    output.appendQuoted(next)
                     index += 1
                 } else {
-                    text.append(escape)
-                    if rawEscapes { text.append(escape) }
+                    output.appendQuoted(escape)
+                    if rawEscapes { output.appendQuoted(escape) }
                 }
             default:
                 let start = index
                 repeat { index += 1 } while index < input.count && isPlainInDoubleQuotes(input[index])
-                text.append(contentsOf: input[start..<index])
+                output.append(input[start..<index], quoted: true)
             }
         }
         throw ExpansionFault(message: "a double quote is not closed")
@@ -233,12 +234,13 @@ private struct Expander {
         byte != .doubleQuote && byte != UInt8(ascii: "$") && byte != escape
     }
 
-    /// What a `$` and its name or braces stand for.
-    private mutating func dollar(depth: Int) throws(ExpansionFault) -> [UInt8] {
+    /// Writes what a `$` and its name or braces stand for.
+    private mutating func dollar(depth: Int, quoted: Bool, into output: inout Output) throws(ExpansionFault) {
         index += 1
         guard peek == UInt8(ascii: "{") else {
             let name = takeName()
-            return name.isEmpty ? [UInt8(ascii: "$")] : try value(of: name)
+            let value = name.isEmpty ? "$" : try value(of: name)
+            return output.append(value.utf8, quoted: quoted)
         }
         guard depth < WordExpansion.Limits.depth else {
             throw ExpansionFault(message: "${...} is nested deeper than \(WordExpansion.Limits.depth) levels")
@@ -249,8 +251,8 @@ private struct Expander {
         guard !name.isEmpty else { throw ExpansionFault(message: "bad substitution: ${ needs a name") }
         guard var sign = peek else { throw Self.unclosed }
         index += 1
-        if sign == UInt8(ascii: "}") { return try value(of: name) }
-        if sign == .slash { return try replacement(in: name, depth: depth) }
+        if sign == UInt8(ascii: "}") { return output.append(try value(of: name).utf8, quoted: quoted) }
+        if sign == .slash { return output.append(try replacement(in: name, depth: depth), quoted: quoted) }
 
         var emptyIsUnset = false
         var modifier = [sign]
@@ -271,18 +273,19 @@ private struct Expander {
             let isLongest = pattern.first == sign
             if isLongest { pattern.removeFirst() }
             let part: ShellPattern.Part = sign == UInt8(ascii: "#") ? .prefix : .suffix
-            let value = try value(of: name)
-            return try ShellPattern(parsing: pattern).removing(part, longest: isLongest, from: value, budget)
+            let value = Array(try value(of: name).utf8)
+            let rest = try ShellPattern(parsing: pattern).removing(part, longest: isLongest, from: value, budget)
+            return output.append(rest, quoted: quoted)
         }
         let word = try run(until: UInt8(ascii: "}"), rawEscapes: false, depth: depth + 1).text
         let current = lookup(name)
         try budget.spend(current?.utf8.count ?? 0)
         let isSet = current.map { !emptyIsUnset || !$0.isEmpty } ?? false
         switch sign {
-        case UInt8(ascii: "-"): return isSet ? Array((current ?? "").utf8) : word
-        case UInt8(ascii: "+"): return isSet ? word : []
+        case UInt8(ascii: "+"): if isSet { output.append(word, quoted: quoted) }
+        case UInt8(ascii: "-") where !isSet: output.append(word, quoted: quoted)
         default:
-            if isSet { return Array((current ?? "").utf8) }
+            if isSet { return output.append((current ?? "").utf8, quoted: quoted) }
             let reason = current == nil ? "is not allowed to be unset" : "is not allowed to be empty"
             throw ExpansionFault(message: "\(name): \(word.isEmpty ? reason : String(decoding: word, as: UTF8.self))")
         }
@@ -301,7 +304,7 @@ private struct Expander {
                 message: "the second '/' is missing in ${\(name)/...}", hint: "write ${\(name)/pattern/replacement}")
         }
         let text = try run(until: UInt8(ascii: "}"), rawEscapes: true, depth: depth + 1).text
-        let value = try value(of: name)
+        let value = Array(try value(of: name).utf8)
         return try ShellPattern(parsing: pattern[...]).replacing(all: replacesAll, in: value, with: text, budget)
     }
 
@@ -331,13 +334,13 @@ private struct Expander {
     }
 
     /// The value of a variable, or nothing; then it is noted as unset.
-    private mutating func value(of name: String) throws(ExpansionFault) -> [UInt8] {
+    private mutating func value(of name: String) throws(ExpansionFault) -> String {
         if let value = lookup(name) {
             try budget.spend(value.utf8.count)
-            return Array(value.utf8)
+            return value
         }
         if seenUnset.insert(name).inserted { unset.append(name) }
-        return []
+        return ""
     }
 
     private static var unclosed: ExpansionFault {

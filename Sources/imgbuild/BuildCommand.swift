@@ -5,7 +5,7 @@ import SystemIO
 import SystemPackage
 
 /// Builds, and prints the digest.
-struct BuildCommand: AsyncParsableCommand {
+struct BuildCommand: AsyncCommand, BuildFlags {
     static let configuration = CommandConfiguration(
         commandName: "build",
         abstract: "Builds an image; what imgbuild does if no subcommand is named.",
@@ -18,20 +18,39 @@ struct BuildCommand: AsyncParsableCommand {
             after SIGINT and SIGTERM.
             """)
 
-    @OptionGroup var options: BuildOptions
+    @OptionGroup(title: "Context")
+    var context: ContextOptions
+
+    @OptionGroup
+    var options: BuildOptions
+
+    @OptionGroup(title: "Destinations")
+    var publishing: PublishOptions
+
+    @OptionGroup(title: "Cache")
+    var cache: CacheOptions
+
+    @OptionGroup(title: "Registries")
+    var registry: RegistryOptions
+
+    @OptionGroup(title: "Log")
+    var log: LogOptions
+
+    @OptionGroup(visibility: .hidden)
+    var kaniko: KanikoOptions
 
     func run() async throws {
         // Files that git checks out get the usual modes, whatever this process was started with.
         umask(0o022)
-        let reporter = options.log.reporter
+        let reporter = log.reporter
         let environment = Environment.current
-        var request = try options.request(environment: environment)
+        var request = try request(environment: environment)
         request.userNamespace = UserNamespaceEntry.use(environment)
-        for warning in options.kaniko.warnings + options.registry.warnings { reporter.report(.warning(warning)) }
+        for warning in kaniko.warnings + registry.warnings { reporter.report(.warning(warning)) }
         let interruption = try Interruption()
         let builder = Builder(
             request: request, cancellation: interruption.cancellation, report: { reporter.report($0) })
-        let onlyPlans = options.cache.onlyPlans
+        let onlyPlans = cache.onlyPlans
         try await interruption.carryOut("build", reporter, dockerfile: request.dockerfile.printable) {
             if onlyPlans { return try await builder.outline().lines.joined(separator: "\n") }
             return try await builder.build().digest
@@ -39,9 +58,9 @@ struct BuildCommand: AsyncParsableCommand {
     }
 }
 
-extension BuildCommand: UsesStateDirectory {
+extension BuildCommand {
     func stateDirectoryForNamespace(_ environment: [String: String]) throws -> FilePath? {
-        let request = try options.request(environment: environment)
+        let request = try request(environment: environment)
         return request.isolation == nil || request.isolation == .overlay ? request.stateDirectory : nil
     }
 }

@@ -6,16 +6,11 @@ import SystemIO
 import SystemPackage
 
 extension BuildOptions {
-    /// The build that the flags and the environment ask for.
+    /// Puts what these flags, and the environment, say into the request of a build.
     ///
-    /// - Throws: `ValidationError`, which makes the process exit with 64.
-    func request(environment: [String: String]) throws -> BuildRequest {
-        var request = BuildRequest(
-            source: try contextOptions.source(environment), stateDirectory: Self.stateDirectory(stateDir, environment),
-            platform: try platform.map { try Self.validated { try Platform(parsing: $0) }($0) } ?? .host,
-            registry: try registry.settings(environment))
-        request.contextSubPath = contextOptions.subPath.map { FilePath($0) }
-        request.git = try contextOptions.gitSettings(environment)
+    /// - Throws: `ValidationError`.
+    func fill(_ request: inout BuildRequest, _ environment: [String: String]) throws {
+        try checkValues()
         request.dockerfile = FilePath(dockerfile)
         request.target = target
         request.failsOnFindings = check
@@ -28,20 +23,18 @@ extension BuildOptions {
         request.secrets = try requestedSecrets(environment)
         request.agents = try requestedAgents(environment)
         request.times = try times(environment)
-        request.destinations = try publishing.references()
         request.pushes = try pushes(environment)
         request.tarPath = tarPath.map { FilePath($0) }
         request.layoutPath = ociLayoutPath.map { FilePath($0) }
-        request.files = publishing.files
-        request.checksPushPermission = !publishing.skipsPermissionCheck
-        request.ignoresImmutableTags = publishing.ignoresImmutableTags
-        request.cache = try cache.policy(destination: request.destinations.first)
         request.isolation = isolation
         request.compression = try compressionFormat()
-        request.threads = try threadCount()
-        request.toolEnvironment = Self.toolEnvironment(environment)
-        try checkOutputs(request)
-        return request
+        request.threads = try Self.threadCount(threads)
+    }
+
+    /// - Throws: `ValidationError`.
+    func wantedPlatform() throws -> Platform {
+        guard let platform else { return .host }
+        do { return try Platform(parsing: platform) } catch { throw ValidationError("\(error)") }
     }
 
     /// Kaniko's variable wins over the flag, as there.
@@ -53,10 +46,7 @@ extension BuildOptions {
         return !isOff
     }
 
-    private func checkOutputs(_ request: BuildRequest) throws {
-        guard !request.destinations.isEmpty || !request.pushes else {
-            throw ValidationError("there is nowhere to push to: name a --dest, or say --no-push")
-        }
+    private func checkValues() throws {
         let values = [
             ("--tar-path", tarPath), ("--oci-layout-path", ociLayoutPath), ("--dockerfile", dockerfile),
             ("--target", target),
@@ -175,10 +165,6 @@ extension BuildOptions {
         return .zstd(level: level ?? 3)
     }
 
-    private func threadCount() throws -> Int {
-        try Self.threadCount(threads)
-    }
-
     /// - Parameter threads: as the flag has it.
     static func threadCount(_ threads: Int?) throws -> Int {
         guard let threads else { return max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
@@ -187,7 +173,7 @@ extension BuildOptions {
     }
 
     /// What git needs to run as the user's own git does: its PATH, home, locale, proxies and SSH agent.
-    private static func toolEnvironment(_ environment: [String: String]) -> [String] {
+    static func toolEnvironment(_ environment: [String: String]) -> [String] {
         let names: Set = [
             "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "GIT_SSH",
             "GIT_SSH_COMMAND", "GIT_LFS_SKIP_SMUDGE",
@@ -201,11 +187,5 @@ extension BuildOptions {
     private static func split(_ text: String) -> (name: String, value: String?) {
         guard let equals = text.firstIndex(of: "=") else { return (text, nil) }
         return (String(text[..<equals]), String(text[text.index(after: equals)...]))
-    }
-
-    private static func validated<T>(_ parse: @escaping (String) throws -> T) -> (String) throws -> T {
-        { text in
-            do { return try parse(text) } catch { throw ValidationError("\(error)") }
-        }
     }
 }

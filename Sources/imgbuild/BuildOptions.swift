@@ -5,18 +5,12 @@ import OCI
 import SystemIO
 import SystemPackage
 
-/// The flags of a build. `request(environment:)` turns them into a validated `BuildRequest`, once.
+/// The flags that say what is built, and how.
 struct BuildOptions: ParsableArguments {
-    @OptionGroup(title: "Context")
-    var contextOptions: ContextOptions
-
     @Option(
         name: [.customShort("f"), .long],
         help: ArgumentHelp("The Dockerfile, relative to the context.", valueName: "path"))
     var dockerfile = "Dockerfile"
-
-    @OptionGroup(title: "Destinations")
-    var publishing: PublishOptions
 
     @Flag(inversion: .prefixedNo, help: "Push the image to its destinations.")
     var push = true
@@ -64,9 +58,6 @@ struct BuildOptions: ParsableArguments {
     @Flag(help: "Make one layer of all that the build adds to its base.")
     var singleSnapshot = false
 
-    @OptionGroup(title: "Cache")
-    var cache: CacheOptions
-
     @Option(
         name: .customLong("build-context"),
         help: ArgumentHelp(
@@ -87,9 +78,6 @@ struct BuildOptions: ParsableArguments {
             "An SSH agent for RUN --mount=type=ssh: default ($SSH_AUTH_SOCK) or ID=SOCKET. Repeatable.",
             valueName: "agent"))
     var agents: [String] = []
-
-    @OptionGroup(title: "Registries")
-    var registry: RegistryOptions
 
     @Option(
         help: ArgumentHelp(
@@ -124,12 +112,6 @@ struct BuildOptions: ParsableArguments {
         help: ArgumentHelp(
             "Threads that compress (default: one per core). The image does not depend on it.", valueName: "number"))
     var threads: Int?
-
-    @OptionGroup(title: "Log")
-    var log: LogOptions
-
-    @OptionGroup(visibility: .hidden)
-    var kaniko: KanikoOptions
 }
 
 extension BuildRequest.IsolationChoice: ExpressibleByArgument {}

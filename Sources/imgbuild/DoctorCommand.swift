@@ -5,7 +5,7 @@ import SystemIO
 import SystemPackage
 
 /// Says what a build would find where it is started, and builds nothing.
-struct DoctorCommand: AsyncParsableCommand {
+struct DoctorCommand: AsyncCommand, BuildFlags {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
         abstract: "Says whether a build could work here: isolation, credentials, permissions, context.",
@@ -17,17 +17,36 @@ struct DoctorCommand: AsyncParsableCommand {
             Exit codes: 0 if all is well, 1 if something is not, 64 for a wrong command line.
             """)
 
-    @OptionGroup var options: BuildOptions
+    @OptionGroup(title: "Context")
+    var context: ContextOptions
+
+    @OptionGroup
+    var options: BuildOptions
+
+    @OptionGroup(title: "Destinations")
+    var publishing: PublishOptions
+
+    @OptionGroup(title: "Cache")
+    var cache: CacheOptions
+
+    @OptionGroup(title: "Registries")
+    var registry: RegistryOptions
+
+    @OptionGroup(title: "Log")
+    var log: LogOptions
+
+    @OptionGroup(visibility: .hidden)
+    var kaniko: KanikoOptions
 
     func run() async throws {
         umask(0o022)
         signal(SIGPIPE, SIG_IGN)
         let environment = Environment.current
-        var request = try options.request(environment: environment)
+        var request = try request(environment: environment)
         request.userNamespace = UserNamespaceEntry.use(environment)
         let interruption = try Interruption()
         let doctor = Doctor(request: request, cancellation: interruption.cancellation)
-        let isGiven = options.contextOptions.context != ContextOptions.usual || access(ContextOptions.usual, F_OK) == 0
+        let isGiven = context.context != ContextOptions.usual || access(ContextOptions.usual, F_OK) == 0
         let examination = Task {
             await doctor.examine(includingContext: isGiven) { finding in
                 print("\(finding.isGood ? "ok    " : "FAILED") \(finding.topic): \(finding.text)")
@@ -41,7 +60,7 @@ struct DoctorCommand: AsyncParsableCommand {
     }
 }
 
-extension DoctorCommand: UsesStateDirectory {
+extension DoctorCommand {
     func stateDirectoryForNamespace(_ environment: [String: String]) throws -> FilePath? {
         BuildOptions.stateDirectory(options.stateDir, environment)
     }

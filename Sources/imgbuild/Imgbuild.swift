@@ -33,7 +33,8 @@ struct Imgbuild: AsyncParsableCommand {
         AddressSpace.check()
         let arguments = BooleanArguments(Array(CommandLine.arguments.dropFirst()))
         // What is wrong with the command line is told below.
-        if let command = try? parseAsRoot(arguments.plain) as? any UsesStateDirectory {
+        let parsed = Result { try parseAsRoot(arguments.plain) }
+        if case .success(let command as any UsesStateDirectory) = parsed {
             UserNamespaceEntry.enterIfUseful(for: command)
         }
         // Before a secret is read: a RUN in a chroot has the builder among the processes that it sees.
@@ -42,9 +43,21 @@ struct Imgbuild: AsyncParsableCommand {
             ConsoleReporter(verbosity: .warn).report(
                 .warning("\(flag) is read as \(flag.replacing(" ", with: "=")): write it so"))
         }
-        await main(arguments.plain)
+        do {
+            var command = try parsed.get()
+            if var command = command as? any AsyncCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            exit(withError: error)
+        }
     }
 }
+
+/// A command that waits for others; it may run on any thread.
+protocol AsyncCommand: AsyncParsableCommand, Sendable {}
 
 /// A command that works in a state folder, where files have the owners that images give them.
 protocol UsesStateDirectory {

@@ -4,7 +4,7 @@ import Glibc
 import SystemPackage
 
 /// Pushes an image that is on this machine.
-struct PushCommand: AsyncParsableCommand {
+struct PushCommand: AsyncCommand {
     static let configuration = CommandConfiguration(
         commandName: "push",
         abstract: "Pushes an image from a tar or an OCI layout.",

@@ -34,7 +34,7 @@ struct CheckScope {
         declared = []
         triggers = []
         fault = nil
-        for trigger in base.triggers { evaluate(trigger) }
+        for trigger in base.triggers { obey(trigger) }
     }
 
     /// Bytes of its variables.
@@ -61,25 +61,35 @@ struct CheckScope {
     }
 
     /// Takes over what an instruction does.
+    mutating func obey(_ instruction: Instruction) {
+        evaluate(instruction, Record(keepsWords: false))
+    }
+
+    /// Takes over what an instruction does.
     ///
     /// - Returns: its words that the language expands.
-    @discardableResult
     mutating func evaluate(_ instruction: Instruction) -> [Expanded] {
+        let record = Record(keepsWords: true)
+        evaluate(instruction, record)
+        return record.words
+    }
+
+    private mutating func evaluate(_ instruction: Instruction, _ record: Record) {
         note(instruction)
-        guard var changed = scope else { return [] }
+        guard var changed = scope else { return }
         if fault == nil {
             do {
-                let (expanded, words) = try changed.recording(instruction, isComplete, uncertain)
+                let expanded = try changed.recording(instruction, isComplete, uncertain, record)
                 scope = nil
                 defer { scope = changed }
                 try changed.apply(expanded)
-                note(expanded, isCertain: words.allSatisfy(\.isCertain), in: changed)
-                return words
+                note(expanded, isCertain: record.isCertain, in: changed)
+                return
             } catch {
                 scope = changed
             }
         }
-        return evaluateFaulty(instruction)
+        record.words = evaluateFaulty(instruction)
     }
 
     /// As `evaluate`, for an instruction that a build could not carry out: what can be said of its words, one by one.
@@ -157,38 +167,52 @@ struct CheckScope {
 
     private mutating func runTrigger(_ text: String) {
         guard let trigger = try? Instruction.parse(trigger: text, at: SourceRange(line: 1)) else { return }
-        evaluate(trigger)
+        obey(trigger)
         fault = nil
     }
 }
 
 extension StageScope {
-    /// The expanded instruction, and what is known of each of its words.
+    /// The expanded instruction; `record` has what is known of its words.
     fileprivate func recording(
-        _ instruction: Instruction, _ isComplete: Bool, _ uncertain: Set<String>
-    ) throws(DockerfileError) -> (Instruction, [CheckScope.Expanded]) {
-        let own = instruction.ownArguments
-        let record = Record()
+        _ instruction: Instruction, _ isComplete: Bool, _ uncertain: Set<String>, _ record: Record
+    ) throws(DockerfileError) -> Instruction {
+        let own = record.keepsWords ? instruction.ownArguments : []
         let observer = ExpansionObserver(
             didLookUp: { name, value in
-                if value == nil ? !isComplete : uncertain.contains(name) { record.isCertain = false }
+                if value == nil ? !isComplete : uncertain.contains(name) { record.isWordCertain = false }
             },
             didExpand: { word, result in
-                record.words.append(
-                    CheckScope.Expanded(
-                        words: result.words, text: result.text, unset: result.unset.filter { !own.contains($0) },
-                        range: word.range, isCertain: record.isCertain))
-                record.isCertain = true
+                if record.keepsWords {
+                    record.words.append(
+                        CheckScope.Expanded(
+                            words: result.words, text: result.text, unset: result.unset.filter { !own.contains($0) },
+                            range: word.range, isCertain: record.isWordCertain))
+                }
+                record.endWord()
             })
-        return (try expanded(instruction, observer: observer), record.words)
+        return try expanded(instruction, observer: observer)
     }
 }
 
 /// What an observer of one expansion collects.
 private final class Record {
+    let keepsWords: Bool
+    /// Empty if they are not kept.
     var words: [CheckScope.Expanded] = []
-    /// Whether an unknown base image could not change the word at hand.
-    var isCertain = true
+    /// Whether an unknown base image could change none of the words.
+    private(set) var isCertain = true
+    /// The same of the word at hand.
+    var isWordCertain = true
+
+    init(keepsWords: Bool) {
+        self.keepsWords = keepsWords
+    }
+
+    func endWord() {
+        isCertain = isCertain && isWordCertain
+        isWordCertain = true
+    }
 }
 
 extension Instruction {

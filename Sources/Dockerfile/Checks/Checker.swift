@@ -83,7 +83,7 @@ struct Checker {
             if isChecked {
                 check(instruction, isLast: last[instruction.name] == index, &scope)
             } else {
-                scope.evaluate(instruction)
+                scope.obey(instruction)
             }
             takeFault(of: &scope, stage)
         }
@@ -94,7 +94,7 @@ struct Checker {
     private mutating func evaluate(_ stage: Stage) {
         var scope = startedScope(of: stage)
         for instruction in stage.instructions {
-            scope.evaluate(instruction)
+            scope.obey(instruction)
             takeFault(of: &scope, stage)
         }
         keep(scope, of: stage)
@@ -166,17 +166,19 @@ struct Checker {
     /// Upper case, unless more keywords are in lower case.
     private static func majority(_ file: Dockerfile) -> LetterCase {
         var balance = 0
-        func count(_ original: String) {
+        func count(_ original: String, _ name: String) {
+            // Nearly all are written so, and need no look at their letters.
+            if original.hasPrefix(name) { return balance += 1 }
             switch LetterCase(keyword(of: original)) {
             case .lower: balance -= 1
             case .upper: balance += 1
             case .mixed: break
             }
         }
-        for instruction in file.globalInstructions { count(instruction.original) }
+        for instruction in file.globalInstructions { count(instruction.original, instruction.name) }
         for stage in file.stages {
-            count(stage.original)
-            for instruction in stage.instructions { count(instruction.original) }
+            count(stage.original, "FROM")
+            for instruction in stage.instructions { count(instruction.original, instruction.name) }
         }
         return balance < 0 ? .lower : .upper
     }
