@@ -94,6 +94,8 @@ package struct BuildRequest: Sendable {
         /// It was not needed, or not wanted.
         case none
         case entered
+        /// It has one id only, and other owners are kept beside the files; why it has no more is for people.
+        case enteredWithOneID(String)
         /// It was not allowed, or would not have helped; the reason is for people.
         case refused(String)
     }

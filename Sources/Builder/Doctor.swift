@@ -77,7 +77,7 @@ package struct Doctor: Sendable {
             if case .refused(let reason) = request.userNamespace, !refusals.isEmpty {
                 refusals.insert("overlay in a user namespace: \(reason)", at: 1)
             }
-            let place = request.userNamespace == .entered ? " in a user namespace" : ""
+            let place = request.userNamespace.place
             let reasons = refusals.isEmpty ? "" : " (\(refusals.joined(separator: "; ")))"
             guard probe.isolation == .none else {
                 let lack =
@@ -86,7 +86,7 @@ package struct Doctor: Sendable {
             }
             return Finding(
                 topic: "isolation", text: "no RUN can be carried out here\(reasons)",
-                hint: "run as root with a container runtime's usual capabilities, or give the user ids in /etc/subuid",
+                hint: "run as root with a container runtime's usual capabilities, or where users may make namespaces",
                 isGood: false)
         } catch {
             return bad("isolation", error)

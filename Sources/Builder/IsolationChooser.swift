@@ -56,16 +56,32 @@ package struct IsolationChooser {
     }
 
     private func name(of isolation: Isolation) -> String {
-        request.userNamespace == .entered ? "\(isolation.rawValue) in a user namespace" : isolation.rawValue
+        isolation.rawValue + request.userNamespace.place
     }
 
     /// Why files cannot be stacked and commands not be run on them by this process; `nil` if they can. For a trial before
     /// anything else is started: makes the state folder.
-    package static func overlayRefusal(stateDirectory: FilePath) throws -> String? {
+    ///
+    /// - Parameter keepsOwners: whether files must have owners that the kernel cannot give them here.
+    package static func overlayRefusal(stateDirectory: FilePath, keepsOwners: Bool) throws -> String? {
         let state = try StateDirectory(opening: stateDirectory)
         let scratch = try state.makeScratch()
         defer { try? scratch.remove() }
-        return try Isolation.overlay.refusal(
+        let refusal = try Isolation.overlay.refusal(
             in: scratch.path.appending("probe"), usesUserAttributes: state.attributes == .user)
+        guard refusal == nil, keepsOwners else { return refusal }
+        return KeptOwners.refusal(in: try scratch.makeFolder("owners"))
+    }
+}
+
+extension BuildRequest.UserNamespaceUse {
+    /// Where a build takes place, behind the name of its isolation.
+    var place: String {
+        switch self {
+        case .none, .refused: ""
+        case .entered: " in a user namespace"
+        case .enteredWithOneID(let reason):
+            " in a user namespace with one id, other owners kept by imgbuild (\(reason))"
+        }
     }
 }

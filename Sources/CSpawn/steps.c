@@ -129,6 +129,8 @@ static const char *attach(int tree, int target, uint64_t attributes, int recursi
 static const char *mount_on_descriptor(int target, const struct spawn_step *step) {
     if (fchdir(target) < 0) return "fchdir";
     if (mount(step->source, ".", step->type, step->flags, step->data) == 0) return NULL;
+    if (errno == EINVAL && step->fallback)
+        return mount(step->source, ".", step->type, step->flags, step->fallback) < 0 ? "mount" : NULL;
     // sysfs belongs to the network: with the builder's network in a user namespace there is no new one, but the builder's can be shown.
     if (errno != EPERM || strcmp(step->type, "sysfs") != 0) return "mount";
     int tree = open_tree(AT_FDCWD, "/sys", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
@@ -308,8 +310,8 @@ static const char *give_pipes(uid_t user) {
     return NULL;
 }
 
-static const char *filter_calls(const struct spawn_step *step) {
-    struct sock_fprog program = {.len = (unsigned short)step->flags, .filter = (struct sock_filter *)(uintptr_t)step->data};
+const char *imgbuild_filter_calls(const void *filter, size_t count, int socket) {
+    struct sock_fprog program = {.len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)filter};
     // WAIT_KILLABLE_RECV (Linux 5.19): a signal does not make a call start over that is being answered.
     unsigned int flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     int listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
@@ -327,7 +329,7 @@ static const char *filter_calls(const struct spawn_step *step) {
     memcpy(CMSG_DATA(&control.header), &listener, sizeof listener);
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-    const char *call = sendmsg(step->descriptor, &message, MSG_NOSIGNAL) < 0 ? "sendmsg" : NULL;
+    const char *call = sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? "sendmsg" : NULL;
     int error = errno;
     close(listener);
     errno = error;
@@ -386,7 +388,7 @@ const char *spawn_step(const struct spawn_step *step, struct spawn_state *state)
     case SPAWN_USER: return syscall(SYS_setresuid, step->mode, step->mode, step->mode) < 0 ? "setresuid" : NULL;
     case SPAWN_CAPABILITIES: return cut_capabilities(step->flags);
     case SPAWN_NO_NEW_PRIVILEGES: return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? "PR_SET_NO_NEW_PRIVS" : NULL;
-    case SPAWN_FILTER_CALLS: return filter_calls(step);
+    case SPAWN_FILTER_CALLS: return imgbuild_filter_calls(step->data, step->flags, step->descriptor);
     case SPAWN_OPEN_TO_OTHERS: return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 ? "PR_SET_DUMPABLE" : NULL;
     case SPAWN_TRY_OPEN: return try_open(step->target);
     }

@@ -49,6 +49,18 @@ static int open_target(
     return file;
 }
 
+struct answer answer_with_file(struct worker *worker, struct caller *caller, int file, uint64_t wanted) {
+    if (!(wanted & O_NONBLOCK)) fcntl(file, F_SETFL, fcntl(file, F_GETFL) & ~O_NONBLOCK);
+    struct seccomp_notif_addfd gift = {
+        .id = caller->id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (uint32_t)file,
+        .newfd_flags = (uint32_t)(wanted & O_CLOEXEC)};
+    int given = ioctl(worker->shared->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &gift);
+    int error = errno;
+    close(file);
+    // ENOENT: the caller has been killed meanwhile.
+    return given >= 0 || error == ENOENT ? (struct answer){ANSWER_SENT, 0} : failed(error);
+}
+
 static struct answer answer_open(
     struct worker *worker, struct caller *caller, const struct target *target, uint64_t flags, uint64_t mode) {
     int writes = (flags & O_ACCMODE) != O_RDONLY && !(flags & O_PATH);
@@ -61,15 +73,7 @@ static struct answer answer_open(
     // This thread waits for nobody: not for the other end of a pipe either. A terminal of the builder's is none of the command's.
     int file = open_target(worker, caller, target, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
     if (file < 0) return failed(errno);
-    if (!(wanted & O_NONBLOCK)) fcntl(file, F_SETFL, fcntl(file, F_GETFL) & ~O_NONBLOCK);
-    struct seccomp_notif_addfd gift = {
-        .id = caller->id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (uint32_t)file,
-        .newfd_flags = (uint32_t)(wanted & O_CLOEXEC)};
-    int given = ioctl(worker->shared->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &gift);
-    int error = errno;
-    close(file);
-    // ENOENT: the caller has been killed meanwhile.
-    return given >= 0 || error == ENOENT ? (struct answer){ANSWER_SENT, 0} : failed(error);
+    return answer_with_file(worker, caller, file, wanted);
 }
 
 static struct answer answer_access(

@@ -1,6 +1,6 @@
 // The loop: a notification, an answer.
 
-#include "supervisor.h"
+#include "owners.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -60,16 +60,24 @@ static int cut_capabilities(uint64_t kept) {
     return (int)syscall(SYS_capset, &header, data);
 }
 
+static struct answer answer_path(struct worker *worker, struct caller *caller, const struct seccomp_data *call) {
+    struct supervisor *shared = worker->shared;
+    int executes = call->nr == SYS_execve || call->nr == SYS_execveat;
+    // The first call of all is the exec of the command itself.
+    if (shared->init == 0 && caller_identify(worker, caller) == 0) shared->init = caller->parent;
+    if (!executes) caller_keep_memory(worker, caller, 0);
+    struct answer result = answer_call(worker, caller, call);
+    if (executes) caller_keep_memory(worker, caller, 1);
+    return result;
+}
+
 static void answer(struct worker *worker, const struct seccomp_notif *request, struct seccomp_notif_resp *response) {
     struct supervisor *shared = worker->shared;
     struct caller caller = {.id = request->id, .thread = (pid_t)request->pid};
-    int executes = request->data.nr == SYS_execve || request->data.nr == SYS_execveat;
+    struct answer result;
     shared->calls++;
-    // The first call of all is the exec of the command itself.
-    if (shared->init == 0 && caller_identify(worker, &caller) == 0) shared->init = caller.parent;
-    if (!executes) caller_keep_memory(worker, &caller, 0);
-    struct answer result = answer_call(worker, &caller, &request->data);
-    if (executes) caller_keep_memory(worker, &caller, 1);
+    if (shared->plan->keeps_owners) result = answer_owners(worker, &caller, &request->data);
+    else result = answer_path(worker, &caller, &request->data);
     if (result.kind != ANSWER_KERNEL) shared->answered++;
     if (result.kind == ANSWER_SENT) return;
     response->id = request->id;
@@ -143,9 +151,9 @@ int imgbuild_supervise(const struct supervisor_plan *plan, struct supervisor_rep
         *call = "open";
     } else {
         // The caller's processor runs this thread at once, and the caller again after the answer: 6 to 8 times faster. A kernel that
-        // cannot do that gets a second thread.
+        // cannot do that gets a second thread; not for owners, as threads have one root.
         uint64_t flags = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP;
-        int is_slow = ioctl(shared.listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) < 0;
+        int is_slow = ioctl(shared.listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) < 0 && !plan->keeps_owners;
         pthread_t helper;
         int has_helper = is_slow && pthread_create(&helper, NULL, help, &shared) == 0;
         *call = work(&shared);
@@ -159,6 +167,7 @@ int imgbuild_supervise(const struct supervisor_plan *plan, struct supervisor_rep
     report->unreadable = shared.unreadable;
     memcpy(report->set_id_program, shared.set_id_program, sizeof report->set_id_program);
     for (int i = 0; i < ALIASES; i++) free(shared.known[i].text);
+    identities_free(&shared);
     close(shared.listener);
     if (shared.proc >= 0) close(shared.proc);
     errno = error;

@@ -37,6 +37,8 @@ struct supervisor {
     unsigned int alias_count;
     atomic_flag has_set_id;
     char set_id_program[SUPERVISOR_NAME_LIMIT];
+    struct identity **identities; // of one thread: owners are kept by one
+    size_t identity_count;
     atomic_uint_fast64_t calls, answered, unreadable;
 };
 
@@ -131,6 +133,8 @@ struct answer {
     int64_t value;
 };
 
+// Gives the caller a file that was opened for it with O_NONBLOCK; `wanted`: its own flags. Closes the file.
+struct answer answer_with_file(struct worker *worker, struct caller *caller, int file, uint64_t wanted);
 struct answer answer_call(struct worker *worker, struct caller *caller, const struct seccomp_data *call);
 
 // MARK: contents.c

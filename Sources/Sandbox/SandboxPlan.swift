@@ -38,7 +38,8 @@ enum SandboxPlan {
 
     static func overlay(_ command: Command, scratch: OverlayScratch) -> ProcessPlan {
         var plan = base(command, kept: capabilities)
-        plan.namespaces = [.mounts, .processes, .ipc, .hostName]
+        plan.namespaces = [.mounts, .ipc, .hostName]
+        if ownsProcesses { plan.namespaces.insert(.processes) }
         if command.network == .none { plan.namespaces.insert(.network) }
         let kernelFiles: MountFlags = [.noSetuid, .noDevices, .noExecute]
         var steps: [SpawnStep] = [
@@ -49,13 +50,15 @@ enum SandboxPlan {
         steps += memoryFiles(command.mounts, scratch)
         steps += [
             .setRoot(scratch.root.merged),
-            .mountInRoot(type: "proc", on: "/proc", flags: kernelFiles, data: ""),
+            ownsProcesses
+                ? .mountInRoot(type: "proc", on: "/proc", flags: kernelFiles, data: "")
+                : .bind(.path("/proc"), at: "/proc", readOnly: false, recursive: true),
             .mountInRoot(type: "sysfs", on: "/sys", flags: kernelFiles.union(.readOnly), data: ""),
             .mountInRoot(type: "tmpfs", on: "/dev", flags: [.noSetuid, .noDevices], data: "mode=755,size=65536k"),
-            // gid 5 is tty, in every distribution.
+            // gid 5 is tty, in every distribution; a user namespace may not have it.
             .mountInRoot(
                 type: "devpts", on: "/dev/pts", flags: [.noSetuid, .noExecute],
-                data: "newinstance,ptmxmode=0666,mode=0620,gid=5"),
+                data: "newinstance,ptmxmode=0666,mode=0620,gid=5", fallback: "newinstance,ptmxmode=0666,mode=0620"),
             .mountInRoot(type: "tmpfs", on: "/dev/shm", flags: kernelFiles, data: "mode=1777,size=65536k"),
             .makeSymlink("/dev/ptmx", to: "pts/ptmx"),
         ]
@@ -91,6 +94,24 @@ enum SandboxPlan {
         plan.commandSteps.insert(.changeRoot(root), at: 0)
         return plan
     }
+
+    /// Whether a command in an overlay has processes of its own, and a `/proc` that shows no others. Found by trying, once: where parts of
+    /// the builder's `/proc` are hidden, as in an ordinary pod, a user namespace may mount no other one (user_namespaces(7)), and commands
+    /// get the builder's. The kernel keeps them out of what has rights that they have not.
+    private static let ownsProcesses: Bool = {
+        var plan = ProcessPlan(["/dev/null"], environment: [])
+        plan.namespaces = [.mounts, .processes]
+        plan.setUpSteps = [
+            .makeMountsPrivate,
+            .mount(type: "proc", on: "/proc", flags: [.noSetuid, .noDevices, .noExecute], data: ""),
+        ]
+        do throws(SpawnError) {
+            _ = try ChildProcess(plan)
+        } catch {
+            return error.stage != .step(plan.setUpSteps[1])
+        }
+        return true
+    }()
 
     private static func base(_ command: Command, kept: CapabilitySet) -> ProcessPlan {
         var plan = ProcessPlan(command.arguments, environment: command.environment)

@@ -55,14 +55,7 @@ package final class ProcSupervisor: Sendable {
         let theirs: OwnedDescriptor
     }
 
-    private static let filter: CallFilter = {
-        var program = [sock_filter](repeating: sock_filter(), count: Int(SUPERVISOR_FILTER_LIMIT))
-        let count = program.withUnsafeMutableBufferPointer { imgbuild_supervisor_filter($0.baseAddress) }
-        return CallFilter(
-            instructions: program.prefix(count).map { instruction in
-                withUnsafeBytes(of: instruction) { $0.loadUnaligned(as: UInt64.self) }
-            })
-    }()
+    private static let filter = CallFilter(keepsOwners: false)
 
     /// What the thread works with; it lives until both the thread and the owner are done.
     private final class Work: @unchecked Sendable {

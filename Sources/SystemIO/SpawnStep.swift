@@ -1,4 +1,5 @@
 import CSpawn
+import CSupervisor
 import Glibc
 package import SystemPackage
 
@@ -8,11 +9,11 @@ package import SystemPackage
 package enum SpawnStep: Sendable, Hashable {
     /// Nothing that is mounted or unmounted from here on is seen outside the process's mount namespace.
     case makeMountsPrivate
-    /// Mounts on a path of the builder's own; `fallback` is tried when the kernel does not know an option of `data`.
+    /// Mounts on a path of the builder's own; `fallback` is tried when the kernel refuses an option of `data`.
     case mount(type: String, on: FilePath, flags: MountFlags, data: String, fallback: String? = nil)
     case setRoot(FilePath)
-    /// Mounts on a name in the root; missing folders are made.
-    case mountInRoot(type: String, on: FilePath, flags: MountFlags, data: String)
+    /// As `mount`, on a name in the root; missing folders are made.
+    case mountInRoot(type: String, on: FilePath, flags: MountFlags, data: String, fallback: String? = nil)
     /// Shows a file or folder at a name in the root; a missing name is made.
     case bind(Source, at: FilePath, readOnly: Bool, recursive: Bool = false)
     /// Makes a name in the root read-only; a missing one is passed over.
@@ -60,6 +61,17 @@ package enum SpawnStep: Sendable, Hashable {
 /// A seccomp filter: instructions as the kernel takes them, `struct sock_filter` of `<linux/filter.h>`.
 package struct CallFilter: Sendable, Hashable {
     let instructions: [UInt64]
+
+    /// - Parameter keepsOwners: whether it stops the calls of `OwnerKeeper`, else those of `ProcSupervisor`.
+    init(keepsOwners: Bool) {
+        var program = [sock_filter](repeating: sock_filter(), count: Int(SUPERVISOR_FILTER_LIMIT))
+        let count = program.withUnsafeMutableBufferPointer {
+            imgbuild_supervisor_filter(keepsOwners ? 1 : 0, $0.baseAddress)
+        }
+        instructions = program.prefix(count).map { instruction in
+            withUnsafeBytes(of: instruction) { $0.loadUnaligned(as: UInt64.self) }
+        }
+    }
 }
 
 /// `MS_*` of mount(2).
@@ -100,7 +112,7 @@ extension SpawnStep: CustomStringConvertible {
         case .makeMountsPrivate: "make mounts private"
         case .mount(let type, let target, _, _, _): "mount \(type) on \(target.printable)"
         case .setRoot(let path): "open the root \(path.printable)"
-        case .mountInRoot(let type, let target, _, _): "mount \(type) on \(target.printable)"
+        case .mountInRoot(let type, let target, _, _, _): "mount \(type) on \(target.printable)"
         case .bind(.path(let source), let target, _, _): "bind \(source.printable) at \(target.printable)"
         case .bind(.descriptor, let target, _, _): "bind a descriptor at \(target.printable)"
         case .makeReadOnly(let path): "make \(path.printable) read-only"
@@ -178,9 +190,10 @@ final class SpawnMemory {
         case .setRoot(let path):
             set(SPAWN_SET_ROOT)
             target(path)
-        case .mountInRoot(let type, let path, let flags, let data):
+        case .mountInRoot(let type, let path, let flags, let data, let fallback):
             set(SPAWN_MOUNT_IN_ROOT)
             mount(type, path, flags, data)
+            if let fallback { raw.fallback = UnsafePointer(string(fallback)) }
         case .bind(let source, let path, let readOnly, let recursive):
             set(SPAWN_BIND)
             target(path)

@@ -20,11 +20,13 @@ package enum UserNamespace {
     }
 
     /// Who writes the mappings.
-    package enum Mapper: Sendable, Hashable {
+    package enum Mapper: Sendable {
         /// This process, which may set any id (CAP_SETUID, CAP_SETGID).
         case own
         /// `newuidmap` and `newgidmap`, which look into /etc/subuid and /etc/subgid; found along this PATH.
         case programs(path: String)
+        /// Any user maps its own id, and no other. Owners are kept by a process whose program calls `KeptOwners.serve`.
+        case single(keeper: ProcessPlan)
     }
 
     /// Why it could not be entered: for people.
@@ -40,12 +42,13 @@ package enum UserNamespace {
     ///
     /// After a failure nothing has changed.
     ///
+    /// - Returns: what keeps owners, if they are kept: alive as long as this process is.
     /// - Precondition: the process has one thread.
     /// - Parameter probe: a program that is run in the namespace first. If it fails, the namespace is not entered, and what it
     ///   writes is the reason.
     package static func enter(
         users: [Range], groups: [Range], mapper: Mapper, probe: ProcessPlan
-    ) throws(Refusal) {
+    ) throws(Refusal) -> AnyObject? {
         let holder = imgbuild_hold_user_namespace()
         guard holder > 0 else { throw refusal("clone", SystemError.last("clone")) }
         defer {
@@ -60,6 +63,11 @@ package enum UserNamespace {
         case .programs(let path):
             try run("newuidmap", holder, users, path)
             try run("newgidmap", holder, groups, path)
+        case .single:
+            // Who may not set groups may map its own (user_namespaces(7)).
+            try write(Array("deny".utf8), to: "/proc/\(holder)/setgroups")
+            try write(groups, to: "/proc/\(holder)/gid_map")
+            try write(users, to: "/proc/\(holder)/uid_map")
         }
         let namespace: OwnedDescriptor
         do throws(SystemError) {
@@ -69,19 +77,43 @@ package enum UserNamespace {
         }
         var trial = probe
         trial.commandSteps.insert(.joinUserNamespace(descriptor: namespace.raw), at: 0)
-        try run(trial, "the trial")
+        // Each serves one listener: one for the trial, one for good.
+        let keeper = try startKeeper(for: mapper, in: namespace)
+        if let forTrial = try startKeeper(for: mapper, in: namespace) {
+            trial.commandSteps.append(forTrial.step)
+            defer { withExtendedLifetime(forTrial) {} }
+            try run(trial, "the trial")
+        } else {
+            try run(trial, "the trial")
+        }
         do throws(SystemError) {
             guard imgbuild_join_user_namespace(namespace.raw) == 0 else { throw .last("setns") }
+            try keeper?.serveThisProcess()
         } catch {
             throw refusal("joining the namespace", error)
+        }
+        return keeper
+    }
+
+    private static func startKeeper(
+        for mapper: Mapper, in namespace: borrowing OwnedDescriptor
+    ) throws(Refusal) -> OwnerKeeper? {
+        guard case .single(let program) = mapper else { return nil }
+        do throws(SpawnError) {
+            return try OwnerKeeper(program, in: namespace)
+        } catch {
+            throw Refusal(description: "\(error)")
         }
     }
 
     private static func write(_ ranges: [Range], to path: String) throws(Refusal) {
-        let text = ranges.map { "\($0.inside) \($0.outside) \($0.count)\n" }.joined()
+        try write(Array(ranges.map { "\($0.inside) \($0.outside) \($0.count)\n" }.joined().utf8), to: path)
+    }
+
+    private static func write(_ text: [UInt8], to path: String) throws(Refusal) {
         do throws(SystemError) {
             // One write: the kernel takes a mapping as a whole.
-            try OwnedDescriptor.open(FilePath(path), O_WRONLY).writeAll(Array(text.utf8))
+            try OwnedDescriptor.open(FilePath(path), O_WRONLY).writeAll(text)
         } catch {
             throw refusal("writing \(path)", error)
         }

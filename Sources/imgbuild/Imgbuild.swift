@@ -22,7 +22,7 @@ struct Imgbuild: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             BuildCommand.self, CheckCommand.self, DoctorCommand.self, PushCommand.self, PruneCommand.self,
-            OverlayProbeCommand.self,
+            OverlayProbeCommand.self, KeepOwnersCommand.self,
         ],
         defaultSubcommand: BuildCommand.self
     )

@@ -9,6 +9,8 @@ import SystemPackage
 enum UserNamespaceEntry {
     /// Says to the program that was started again that it was, and who the user is outside.
     private static let marker = "_IMGBUILD_USER_NAMESPACE"
+    /// Says why the namespace has one id only, whose owners are kept by `KeepOwnersCommand`.
+    static let oneIDMarker = "_IMGBUILD_ONE_ID"
 
     /// Who the user is, in whatever namespace this is.
     static func userID(_ environment: [String: String]) -> UInt32 {
@@ -20,6 +22,7 @@ enum UserNamespaceEntry {
 
     /// What became of it.
     static func use(_ environment: [String: String]) -> BuildRequest.UserNamespaceUse {
+        if let reason = environment[oneIDMarker] { return .enteredWithOneID(reason) }
         if environment[marker] != nil { return .entered }
         return refusal.map { .refused($0) } ?? .none
     }
@@ -31,43 +34,66 @@ enum UserNamespaceEntry {
         guard environment[marker] == nil, !CapabilitySet.effective.contains(.systemAdministration),
             let stateDirectory = try? command.stateDirectoryForNamespace(environment)
         else { return }
-        let again = environment.map { "\($0.key)=\($0.value)" }.sorted() + ["\(marker)=\(getuid())"]
-        var probe = ProcessPlan(
-            ["/proc/self/exe", OverlayProbeCommand.name, stateDirectory.string], environment: again)
-        probe.supervised = false
-        do throws(UserNamespace.Refusal) {
-            try enter(environment, probe: probe)
-        } catch {
-            refusal = error.description
-            return
+        var again = environment
+        again[marker] = "\(getuid())"
+        var refusals: [String] = []
+        for way in ways(environment) {
+            if !refusals.isEmpty { again[oneIDMarker] = refusals.joined(separator: "; ") }
+            let lines = again.map { "\($0.key)=\($0.value)" }.sorted()
+            do throws(UserNamespace.Refusal) {
+                let keeper = try enter(way, stateDirectory, lines)
+                let failure = UserNamespace.restart(arguments: CommandLine.arguments, environment: lines)
+                withExtendedLifetime(keeper) {}
+                // In the namespace without the rights of a new start, and with no way back.
+                ConsoleReporter(verbosity: .error).fail(
+                    BuildError("imgbuild cannot start itself again: \(failure)"), name: "")
+                exit(1)
+            } catch {
+                refusals.append(error.description)
+            }
         }
-        let failure = UserNamespace.restart(arguments: CommandLine.arguments, environment: again)
-        // In the namespace without the rights of a new start, and with no way back.
-        ConsoleReporter(verbosity: .error).fail(BuildError("imgbuild cannot start itself again: \(failure)"), name: "")
-        exit(1)
+        refusal = refusals.joined(separator: "; with one id: ")
+    }
+
+    /// The mappings to try, best first.
+    private static func ways(_ environment: [String: String]) -> [UserNamespace.Mapper] {
+        if CapabilitySet.effective.isSuperset(of: [.setUserID, .setGroupID]), geteuid() == 0 { return [.own] }
+        return [
+            .programs(path: environment["PATH"] ?? "/usr/bin:/bin"),
+            .single(keeper: ProcessPlan(["/proc/self/exe", KeepOwnersCommand.name], environment: [])),
+        ]
     }
 
     private static func enter(
-        _ environment: [String: String], probe: ProcessPlan
-    ) throws(UserNamespace.Refusal) {
-        if CapabilitySet.effective.isSuperset(of: [.setUserID, .setGroupID]), geteuid() == 0 {
-            // Root of a container that may not mount: its own ids, all of them.
-            return try UserNamespace.enter(
-                users: UserNamespace.sameRanges(in: contents("/proc/self/uid_map")),
-                groups: UserNamespace.sameRanges(in: contents("/proc/self/gid_map")), mapper: .own, probe: probe)
-        }
+        _ mapper: UserNamespace.Mapper, _ stateDirectory: FilePath, _ environment: [String]
+    ) throws(UserNamespace.Refusal) -> AnyObject? {
+        var probe = ProcessPlan(
+            ["/proc/self/exe", OverlayProbeCommand.name, stateDirectory.string], environment: environment)
+        probe.supervised = false
+        let users: [UserNamespace.Range]
+        let groups: [UserNamespace.Range]
         let uid = getuid()
-        let name = getpwuid(uid).flatMap { $0.pointee.pw_name }.map { String(cString: $0) }
-        guard
-            let users = UserNamespace.ranges(for: uid, user: name, uid: uid, in: contents("/etc/subuid")),
-            let groups = UserNamespace.ranges(for: getgid(), user: name, uid: uid, in: contents("/etc/subgid"))
-        else {
-            throw UserNamespace.Refusal(
-                description: "/etc/subuid and /etc/subgid give no ids to \(name ?? "the user") (\(uid))")
+        switch mapper {
+        case .own:
+            // Root of a container that may not mount: its own ids, all of them.
+            users = UserNamespace.sameRanges(in: contents("/proc/self/uid_map"))
+            groups = UserNamespace.sameRanges(in: contents("/proc/self/gid_map"))
+        case .programs:
+            let name = getpwuid(uid).flatMap { $0.pointee.pw_name }.map { String(cString: $0) }
+            guard
+                let givenUsers = UserNamespace.ranges(for: uid, user: name, uid: uid, in: contents("/etc/subuid")),
+                let givenGroups = UserNamespace.ranges(
+                    for: getgid(), user: name, uid: uid, in: contents("/etc/subgid"))
+            else {
+                throw UserNamespace.Refusal(
+                    description: "/etc/subuid and /etc/subgid give no ids to \(name ?? "the user") (\(uid))")
+            }
+            (users, groups) = (givenUsers, givenGroups)
+        case .single:
+            users = [UserNamespace.Range(inside: 0, outside: geteuid(), count: 1)]
+            groups = [UserNamespace.Range(inside: 0, outside: getegid(), count: 1)]
         }
-        try UserNamespace.enter(
-            users: users, groups: groups, mapper: .programs(path: environment["PATH"] ?? "/usr/bin:/bin"),
-            probe: probe)
+        return try UserNamespace.enter(users: users, groups: groups, mapper: mapper, probe: probe)
     }
 
     private static func contents(_ path: FilePath) -> [UInt8] {
@@ -86,12 +112,27 @@ struct OverlayProbeCommand: ParsableCommand {
 
     func run() throws {
         let refusal: String?
-        do { refusal = try IsolationChooser.overlayRefusal(stateDirectory: FilePath(stateDirectory)) } catch {
+        do {
+            refusal = try IsolationChooser.overlayRefusal(
+                stateDirectory: FilePath(stateDirectory),
+                keepsOwners: Environment.current[UserNamespaceEntry.oneIDMarker] != nil)
+        } catch {
             refusal = "\(error)"
         }
         guard let refusal else { return }
         let line = Array("\(refusal)\n".utf8)
         _ = write(STDERR_FILENO, line, line.count)
         throw ExitCode(1)
+    }
+}
+
+/// Keeps owners for the build that has started it, whose calls come through its standard input.
+struct KeepOwnersCommand: ParsableCommand {
+    static let name = "keep-owners"
+    static let configuration = CommandConfiguration(
+        commandName: name, abstract: "Keeps the owners of files in a user namespace with one id.", shouldDisplay: false)
+
+    func run() throws {
+        try KeptOwners.serve(socket: STDIN_FILENO)
     }
 }

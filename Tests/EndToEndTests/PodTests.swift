@@ -44,13 +44,17 @@ struct PodTests {
         #expect(!exists("/root/imgbuild-pod-test"))
     }
 
-    private func build(_ dockerfile: String, in pod: Pod) throws -> Build {
+    private func build(_ dockerfile: String, in pod: Pod, environment: [String: String] = [:]) throws -> Build {
         let site = try BuildSite(dockerfile)
+        for folder in [site.folder.path, try BusyboxImage.shared().layout.removingLastComponent()] {
+            try Program.require(["chmod", "-R", "a+rwX", folder.string])
+        }
         var pod = pod
         pod.shared = [site.folder.path, BuildSite.program.removingLastComponent(), try BusyboxImage.shared().layout]
         return Build(
             try pod.run(
-                [BuildSite.program.string] + site.arguments() + ["--no-push"], environment: site.environment(),
+                [BuildSite.program.string] + site.arguments() + ["--no-push"],
+                environment: site.environment(adding: environment),
                 in: site.folder.path))
     }
 
@@ -69,6 +73,25 @@ struct PodTests {
         #expect(build.status == 0, "\(build.log)")
         #expect(build.log.contains("isolation: chroot"), "\(build.log)")
         #expect(build.log.contains("written\n") && !build.log.contains("warning"), "\(build.log)")
+    }
+
+    @Test(
+        "where only the pod's own /proc can be shown, a RUN learns nothing from it that others keep to themselves",
+        arguments: [0, 1000])
+    func sharedProcesses(uid: UInt32) throws {
+        var pod = Pod()
+        (pod.uid, pod.seccomp) = (uid, .unconfined)
+        // The builder is process 1 of the pod. `mem` is no test: opening it says less than `environ`.
+        let build = try build(
+            """
+            FROM busybox
+            RUN test -d /proc/1 && readlink /proc/self/exe && ! cat /proc/1/environ && ! readlink /proc/1/fd/0 && ! ls /proc/1/root/
+            RUN ! grep -l IMGBUILD_POD_TEST /proc/[0-9]*/environ && for p in /proc/[0-9]*; do \
+                test "$(readlink $p/root)" = / || test "$(readlink $p/root)" = ""; done
+            RUN sleep 1000 & echo left
+            """, in: pod, environment: ["IMGBUILD_POD_TEST": "secret"])
+        #expect(build.status == 0, "\(build.log)")
+        #expect(build.log.contains("isolation: overlay in a user namespace"), "\(build.log)")
     }
 
     @Test("a RUN has it also where memory of other processes can be read through files only")

@@ -116,3 +116,7 @@ pid_t imgbuild_hold_user_namespace(void);
 
 // The calling process, which has one thread, goes on in the user namespace of an open /proc/PID/ns/user. 0, or -1 and errno.
 int imgbuild_join_user_namespace(int file);
+
+// From here on a filter stops calls of this thread and of all that it starts; its listener goes through the socket. `count` instructions of
+// struct sock_filter. NULL, or the name of the call that failed, errno set.
+const char *imgbuild_filter_calls(const void *filter, size_t count, int socket);

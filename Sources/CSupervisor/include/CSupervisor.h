@@ -13,15 +13,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+//
+// The same loop with another table of calls keeps owners, in a user namespace that has one id: `keeps_owners`. Then it serves all that the
+// builder does, and is a process of its own.
+
 // Instructions that the longest filter has.
-enum { SUPERVISOR_FILTER_LIMIT = 96 };
+enum { SUPERVISOR_FILTER_LIMIT = 256 };
 
 // Writes the filter, for SECCOMP_SET_MODE_FILTER with SECCOMP_FILTER_FLAG_NEW_LISTENER. Returns the number of instructions.
-size_t imgbuild_supervisor_filter(struct sock_filter program[SUPERVISOR_FILTER_LIMIT]);
+size_t imgbuild_supervisor_filter(int keeps_owners, struct sock_filter program[SUPERVISOR_FILTER_LIMIT]);
 
 struct supervisor_plan {
     int32_t socket;   // a Unix socket through which the listener comes, as SCM_RIGHTS
     int32_t stop;     // a pipe whose writer is closed when the work is to end
+    // The calls are those of owners. What comes below has no meaning then, and the root of the process changes with every call.
+    int32_t keeps_owners;
     int32_t root;     // the folder that is the command's root
     int32_t skeleton; // the folder that the command sees as /proc
     // The pod's own null, zero, full, random and urandom answer for the command's, whose file system has none that work.
