@@ -48,12 +48,17 @@ struct BlobFetcher: Sendable {
         self.report = report
     }
 
+    /// Reads a blob while it arrives, and returns soon after its growth has ended.
+    typealias Reader = @Sendable (ArrivingBlob) async -> Void
+
     /// Makes sure that a layer's blob is in the store. After a failure the store is as it was.
-    func fetch(_ stored: StoredLayer) async throws {
+    ///
+    /// - Parameter reader: gets the blob on its way if it comes from a registry now and for this call, and has ended when this returns.
+    func fetch(_ stored: StoredLayer, readBy reader: Reader? = nil) async throws {
         let descriptor = stored.layer.descriptor
         do {
             try await flights.value(of: descriptor.digest) {
-                if try await !isHere(descriptor) { try await bring(stored) }
+                if try await !isHere(descriptor) { try await bring(stored, reader) }
             }
         } catch {
             giveUp(stored, error)
@@ -78,32 +83,42 @@ struct BlobFetcher: Sendable {
                 "the cached layer \(stored.layer.descriptor.digest) cannot be used, and its step is done: \(error)"))
     }
 
-    private func bring(_ stored: StoredLayer) async throws {
+    private func bring(_ stored: StoredLayer, _ reader: Reader?) async throws {
         let descriptor = stored.layer.descriptor
         let start = ContinuousClock.now
         let file = try store.makeFile()
         let name = file.name
         let raw = file.descriptor.raw
+        let blob = try ArrivingBlob(writtenTo: file.descriptor)
+        async let reading: Void = read(blob, of: stored, by: reader)
         let from: BlobOrigin
         do {
-            from = try await fetch(stored, to: raw)
+            from = try await fetch(stored, to: raw, blob.growth)
             try store.adopt(name, as: descriptor.digest)
+            blob.growth.end(isSound: true)
         } catch {
+            blob.growth.end(isSound: false)
             store.discard(name)
             throw error
         }
         report(.baseFetched(descriptor, from: "\(from)", seconds: (ContinuousClock.now - start).seconds))
+        await reading
+    }
+
+    private func read(_ blob: ArrivingBlob, of stored: StoredLayer, by reader: Reader?) async {
+        guard case .registry = stored.origin else { return }
+        await reader?(blob)
     }
 
     /// Writes a blob to an open file, from the first of its places that has it.
     ///
     /// - Returns: that place.
-    private func fetch(_ stored: StoredLayer, to file: Int32) async throws -> BlobOrigin {
+    private func fetch(_ stored: StoredLayer, to file: Int32, _ growth: FileGrowth) async throws -> BlobOrigin {
         let places = [stored.origin] + stored.fallbacks
         for (index, place) in places.enumerated() {
             let isLast = index + 1 == places.count
             do {
-                try await fetch(stored.layer.descriptor, from: place, isLast: isLast, to: file)
+                try await fetch(stored.layer.descriptor, from: place, isLast: isLast, to: file, growth)
                 return place
             } catch {
                 guard !isLast, !Task.isCancelled else { throw error }
@@ -118,13 +133,14 @@ struct BlobFetcher: Sendable {
     }
 
     private func fetch(
-        _ descriptor: Descriptor, from place: BlobOrigin, isLast: Bool, to file: Int32
+        _ descriptor: Descriptor, from place: BlobOrigin, isLast: Bool, to file: Int32, _ growth: FileGrowth
     ) async throws {
         switch place {
         case .store: throw BuildError("the blob \(descriptor.digest) disappeared from the state folder")
         case .registry(let registry, let repository):
             try await registries.client(for: registry, to: isLast ? .pull : .mirror).blob(
-                descriptor, repository: repository, to: .file(file))
+                descriptor, repository: repository, to: .file(file)
+            ) { growth.advance(to: $0) }
         case .layout(let path):
             try await pool.run { () throws(any Error) in try BlobFetcher.copy(descriptor, from: path, to: file) }
         }

@@ -33,7 +33,10 @@ struct BuildTools: Sendable {
             missing.append(stored)
         }
         try await missing.forEachConcurrently(width: BuildTools.unpackWidth) { [self] stored in
-            try await blobs.fetch(stored)
+            // Also what could not be unpacked on its way: the blob is here now, and says why not.
+            try await blobs.fetch(stored) { [trees] blob in
+                try? await BlockingPool.runAside { () throws(any Error) in try trees.unpack(stored.layer, from: blob) }
+            }
             try await unpackings.value(of: stored.layer.diffID) {
                 guard !trees.contains(stored.layer.diffID) else { return }
                 do { try await pool.run { try trees.unpack(stored.layer) } } catch {

@@ -165,6 +165,14 @@ final class TreeStore: Sendable {
         try unpack(layer, as: name, on: nil)
     }
 
+    /// Unpacks a layer whose blob is still arriving, unless it is here already; the tree is visible only when the blob is verified.
+    /// Blocks.
+    func unpack(_ layer: Layer, from blob: ArrivingBlob) throws {
+        let name = FilePath(layer.diffID.hex)
+        guard try openIfPresent(name) == nil else { return }
+        try unpack(layer, as: name, on: nil, from: blob.file, blob.growth)
+    }
+
     /// Unpacks a layer on those below it, lowest first.
     private func unpack(_ layer: Layer, on lower: [Tree]) throws -> Tree {
         let name = FilePath("\(layer.diffID.hex)-\(TreeStore.key(lower))")
@@ -174,11 +182,19 @@ final class TreeStore: Sendable {
     }
 
     private func unpack(_ layer: Layer, as name: FilePath, on lower: UnionTree?) throws {
+        try unpack(layer, as: name, on: lower, from: try store.open(layer.descriptor), nil)
+    }
+
+    private func unpack(
+        _ layer: Layer, as name: FilePath, on lower: UnionTree?, from blob: borrowing OwnedDescriptor,
+        _ growth: FileGrowth?
+    ) throws {
         let folder = try scratch.makeFolder("tree")
         let root = try makeRoot(in: folder)
         let unpacked = try LayerUnpacker.unpack(
-            blob: try store.open(layer.descriptor), compression: try layer.compression(), expecting: layer.diffID,
-            name: layer.descriptor.digest.description, into: root, convention: .overlay(attributes), on: lower,
+            blob: blob, compression: try layer.compression(), expecting: layer.diffID,
+            name: layer.descriptor.digest.description, growth: growth, into: root, convention: .overlay(attributes),
+            on: lower,
             cancellation: cancellation)
         if unpacked.isRootOpaque { try TreeStore.mark(folder, TreeStore.hidesAllBelow) }
         if unpacked.dependsOnLower { try TreeStore.mark(folder, TreeStore.dependsOnLower) }

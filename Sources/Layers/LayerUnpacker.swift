@@ -73,13 +73,15 @@ package enum LayerUnpacker {
     ///     way to an entry lead on, and hard links lead to their files, which must be on the file system of `root`.
     ///   - diffID: what the tar must hash to, padding at its end included; else `LayerError.digestMismatch`.
     ///   - name: the layer for messages, as its digest.
+    ///   - growth: of a blob that is still arriving; success means that it arrived, and was verified.
     package static func unpack(
         blob: borrowing OwnedDescriptor, compression: MediaType.Compression, expecting diffID: Digest, name: String,
-        into root: Directory, convention: TreeConvention, on lower: UnionTree? = nil, cancellation: Cancellation
+        growth: FileGrowth? = nil, into root: Directory, convention: TreeConvention, on lower: UnionTree? = nil,
+        cancellation: Cancellation
     ) throws(LayerError) -> UnpackedTree {
         let copy: OwnedDescriptor
         do throws(SystemError) { copy = try blob.duplicate() } catch { throw .system(error) }
-        var reader = try TarReader(layer: copy, compression: compression, name: name)
+        var reader = try TarReader(layer: copy, compression: compression, growth: growth, name: name)
         var writer = try TreeWriter(root: root, convention: convention, lower: lower, layer: name)
         while let entry = try reader.next() {
             guard !cancellation.isCancelled else { throw .cancelled }

@@ -36,8 +36,11 @@ package struct TarReader: ~Copyable {
 
     /// Reads a layer's blob. Names that begin with `.wh.` become whiteouts and opaque markers; AUFS's own bookkeeping
     /// (`.wh..wh.*`) is passed over.
+    ///
+    /// - Parameter growth: of a blob that is still arriving.
     package init(
-        layer blob: consuming OwnedDescriptor, compression: MediaType.Compression, name: String
+        layer blob: consuming OwnedDescriptor, compression: MediaType.Compression, growth: FileGrowth? = nil,
+        name: String
     ) throws(LayerError) {
         let format: Decompressor.Format =
             switch compression {
@@ -45,7 +48,7 @@ package struct TarReader: ~Copyable {
             case .gzip: .gzip
             case .zstd: .zstd
             }
-        let source = TarSource(layer: HashedStream(blob, format: format), name: name)
+        let source = TarSource(layer: HashedStream(blob, format: format, growth: growth), name: name)
         self.archive = try TarReader.open(source, name: name) { archive in
             archive_read_support_format_empty(archive)
         }

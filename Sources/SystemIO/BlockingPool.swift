@@ -37,6 +37,23 @@ package final class BlockingPool: Sendable {
         return try result.get()
     }
 
+    /// Runs `body` on a thread of its own, and returns what it returns or throws: for work that waits for work of the pool, which
+    /// might be behind it in the queue.
+    package static func runAside<T: Sendable, E: Error>(
+        _ body: @escaping @Sendable () throws(E) -> T
+    ) async throws(E) -> T {
+        let result: Result<T, E> = await withCheckedContinuation { continuation in
+            detach {
+                do throws(E) {
+                    continuation.resume(returning: .success(try body()))
+                } catch {
+                    continuation.resume(returning: .failure(error))
+                }
+            }
+        }
+        return try result.get()
+    }
+
     private func enqueue(_ job: @escaping @Sendable () -> Void) {
         let start = state.withLock { state in
             state.jobs.append(job)

@@ -30,9 +30,15 @@ package struct Decompressor: ~Copyable {
     /// Takes over `file`. A file that can be sought is read from its beginning, wherever its position is; a pipe from
     /// where it is.
     ///
-    /// - Parameter chunkSize: bytes of each buffer, at least 1; other than the default for tests.
-    package init(_ file: consuming OwnedDescriptor, format: Format, chunkSize: Int = Decompressor.chunkSize) {
-        let input = CompressedInput(file, size: format == .gzip ? max(chunkSize, GzipCodec.smallestWindow) : chunkSize)
+    /// - Parameters:
+    ///   - growth: of a file that is still being written, and can be sought.
+    ///   - chunkSize: bytes of each buffer, at least 1; other than the default for tests.
+    package init(
+        _ file: consuming OwnedDescriptor, format: Format, growth: FileGrowth? = nil,
+        chunkSize: Int = Decompressor.chunkSize
+    ) {
+        let input = CompressedInput(
+            file, growth, size: format == .gzip ? max(chunkSize, GzipCodec.smallestWindow) : chunkSize)
         codec =
             switch format {
             case .none: Verbatim(input)
@@ -50,15 +56,18 @@ package struct Decompressor: ~Copyable {
 /// The compressed bytes: a window of the file that codecs eat from the front.
 private final class CompressedInput {
     private let file: OwnedDescriptor
+    /// How far the file may be read; `nil`: to its end.
+    private let growth: FileGrowth?
     private let buffer: UnsafeMutableRawBufferPointer
     private(set) var isSeekable: Bool
     private var offset: Int64 = 0
     private var start = 0
     private var end = 0
 
-    init(_ file: consuming OwnedDescriptor, size: Int) {
+    init(_ file: consuming OwnedDescriptor, _ growth: FileGrowth?, size: Int) {
         isSeekable = lseek(file.raw, 0, SEEK_CUR) >= 0
         self.file = file
+        self.growth = growth
         buffer = .allocate(byteCount: max(size, 1), alignment: 64)
     }
 
@@ -76,7 +85,12 @@ private final class CompressedInput {
     func refill() throws(Decompressor.Failure) -> Bool {
         guard start == end else { return true }
         do throws(SystemError) {
-            let count = isSeekable ? try file.read(into: buffer, at: offset) : try file.read(into: buffer)
+            var space = buffer
+            if let growth {
+                space = UnsafeMutableRawBufferPointer(
+                    rebasing: buffer.prefix(Int(clamping: try growth.wait(past: offset) - offset)))
+            }
+            let count = isSeekable ? try file.read(into: space, at: offset) : try file.read(into: space)
             offset += Int64(count)
             start = 0
             end = count

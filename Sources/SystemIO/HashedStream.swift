@@ -14,8 +14,8 @@ package final class HashedStream {
     private var isAtEnd = false
 
     /// Takes over `file`; see `Decompressor`.
-    package init(_ file: consuming OwnedDescriptor, format: Decompressor.Format) {
-        work.decompressor = Decompressor(file, format: format)
+    package init(_ file: consuming OwnedDescriptor, format: Decompressor.Format, growth: FileGrowth? = nil) {
+        work.decompressor = Decompressor(file, format: format, growth: growth)
         let work = self.work
         BlockingPool.detach { work.run() }
     }

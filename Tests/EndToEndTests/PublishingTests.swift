@@ -59,6 +59,21 @@ struct PublishingTests {
         #expect(try Skopeo.summary(of: "docker://\(registry.host)/acme/app:1")["Layers"][0].string == layer)
     }
 
+    @Test("a base of one registry that is needed here and at another is fetched once")
+    func baseOfAnotherRegistry() throws {
+        let (bases, registry) = (try DockerRegistry(), try DockerRegistry())
+        try BusyboxImage.shared().push(to: bases, as: "library/base:1")
+        let layer = try #require(try Skopeo.summary(of: "docker://\(bases.host)/library/base:1")["Layers"][0].string)
+        let before = try bases.requests().count
+        let site = try BuildSite("FROM \(bases.host)/library/base:1\nRUN echo made >/made\n")
+        try site.require(push("acme/app:1", to: registry) + ["--insecure-registry", bases.host])
+        let fetched = try bases.requests().dropFirst(before).filter {
+            $0.method == "GET" && $0.path.hasSuffix("/blobs/\(layer)")
+        }
+        #expect(fetched.count == 1)
+        #expect(try Skopeo.summary(of: "docker://\(registry.host)/acme/app:1")["Layers"][0].string == layer)
+    }
+
     @Test("a build with a warm state fetches no layer a second time, and gives the same image")
     func warmState() throws {
         let registry = try DockerRegistry()
