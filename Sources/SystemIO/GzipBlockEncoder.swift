@@ -4,7 +4,7 @@ import CISAL
 ///
 /// The same dictionary and data give the same bytes on every x86-64 processor, whatever the encoder did before.
 /// (Level 3 would not: its bytes differed between processors.)
-struct GzipBlockEncoder: ~Copyable {
+package struct GzipBlockEncoder: ~Copyable {
     /// The fixed gzip header (RFC 1952): deflate, no name, no time, no level, operating system unknown.
     static let header: [UInt8] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]
     /// An empty last block, so that no data block needs to know whether it is the last one.
@@ -18,7 +18,7 @@ struct GzipBlockEncoder: ~Copyable {
     /// histograms, hash table, and 64 Ki tokens of 4 bytes. It decides where deflate blocks end: a constant.
     private static let levelSize = 4 * 1024 + 2 * 32 * 1024 + 4 * 64 * 1024
 
-    init() {
+    package init() {
         stream = .allocate(capacity: 1)
         level = .allocate(capacity: GzipBlockEncoder.levelSize)
         level.initialize(repeating: 0, count: GzipBlockEncoder.levelSize)
@@ -38,7 +38,7 @@ struct GzipBlockEncoder: ~Copyable {
     ///
     /// - Parameter output: at least `outputLimit(for: data.count)` bytes.
     /// - Returns: bytes written to `output`: whole deflate blocks, ending at a byte border.
-    mutating func encode(
+    package mutating func encode(
         _ data: UnsafeRawBufferPointer, after dictionary: UnsafeRawBufferPointer,
         into output: UnsafeMutableRawBufferPointer
     ) -> Int {
@@ -93,7 +93,7 @@ struct GzipBlockEncoder: ~Copyable {
     }
 
     /// The CRC-32 of what `crc` is the CRC-32 of, followed by `bytes`.
-    static func crc32(_ crc: UInt32, _ bytes: UnsafeRawBufferPointer) -> UInt32 {
+    package static func crc32(_ crc: UInt32, _ bytes: UnsafeRawBufferPointer) -> UInt32 {
         crc32_gzip_refl(crc, bytes.assumingMemoryBound(to: UInt8.self).baseAddress, UInt64(bytes.count))
     }
 }

@@ -18,14 +18,25 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent / "workloads"))
 
+import parts  # noqa: E402
 from builders import Buildah, Imgbuild  # noqa: E402
 from cases import CASES, SIZES  # noqa: E402
 from rig import REPOSITORY, base_layout, registry, run, work_folder  # noqa: E402
 from sameness import differences, image_size  # noqa: E402
 
 
-# Parts of a build, measured by scripts of their own.
-PARTS = ("dockerfile", "rootfs", "transfer")
+# Parts of a build, and what measures them.
+PARTS = {
+    "codecs": lambda options: parts.codecs(options.rounds, 256, options.state),
+    "walks": lambda options: parts.walks(options.rounds, options.sizes.files, options.state),
+    "dockerfile": lambda options: run_script("dockerfile"),
+    "rootfs": lambda options: run_script("rootfs"),
+    "transfer": lambda options: run_script("transfer"),
+}
+
+
+def run_script(name):
+    subprocess.run([REPOSITORY / "Tests" / "Benchmarks" / f"{name}.sh"], check=True)
 
 
 def arguments():
@@ -149,7 +160,7 @@ def main():
     for name in options.workloads:
         if name in PARTS:
             sys.stdout.flush()
-            subprocess.run([REPOSITORY / "Tests" / "Benchmarks" / f"{name}.sh"], check=True)
+            PARTS[name](options)
 
 
 if __name__ == "__main__":
