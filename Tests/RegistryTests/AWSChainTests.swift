@@ -291,6 +291,30 @@ struct AWSChainTests {
         #expect(aws.requests.isEmpty)
     }
 
+    @Test("AWS's services are believed by a bundle of their own, and called as often as is configured")
+    func services() async throws {
+        let rig = try CredentialRig()
+        // With TLS, though not ECR: so its answer shows that it was believed.
+        let secured = try RegistryProcess(withTLS: true)
+        let address = ["AWS_ENDPOINT_URL": "https://\(secured.authority)"]
+        let keys = Self.keys.merging(address) { $1 }
+        try rig.awsConfig("[profile bundled]\nca_bundle = \(secured.certificate)\n")
+        for (more, says) in [
+            ([:], "AWS_CA_BUNDLE"), (["AWS_CA_BUNDLE": "\(secured.certificate)"], "is not ECR's"),
+            (["AWS_PROFILE": "bundled"], "is not ECR's"),
+        ] {
+            let provider = try rig.credentials(keys.merging(more) { $1 })
+            let error = try await failure { _ = try await rig.login(provider, ecrHost) }
+            #expect(told(error).contains(says), "\(error)")
+        }
+        try rig.awsConfig("[profile patient]\nmax_attempts = 5\n")
+        for (more, tries) in [([:], 3), (["AWS_MAX_ATTEMPTS": "2"], 2), (["AWS_PROFILE": "patient"], 5)] {
+            let aws = try aws { _, _ in .answer(503) }
+            let error = try await failure { _ = try await login(rig, aws, Self.keys.merging(more) { $1 }) }
+            #expect(aws.requests.count == tries, "\(error)")
+        }
+    }
+
     // MARK: What surrounds the program
 
     @Test("EC2, ECS and EKS Pod Identity serve credentials, whatever proxy is set")

@@ -57,6 +57,7 @@ struct AWSSettingsTests {
         #expect(both.profiles["two words"]?["aws_access_key_id"] == "k")
         #expect(Set(both.profiles.keys) == ["default", "my profile", "x", "two words", "empty"])
         #expect(both.services["local"]?["ecr"]?["endpoint_url"] == "http://127.0.0.1:1")
+        #expect(both.profiles["default"]?.nested["s3"] == ["addressing_style": "path", "region": "nested"])
     }
 
     @Test(
@@ -149,8 +150,56 @@ struct AWSSettingsTests {
         #expect(try legacy.endpoint(of: .sts, region: "eu-south-1").url.host == "sts.eu-south-1.amazonaws.com")
     }
 
-    @Test("an address or region that cannot be one is an error that names the variable")
+    @Test("what no variable sets is as the profile has it")
+    func profileSettings() throws {
+        let config = """
+            [default]
+            region = eu-west-1
+            use_fips_endpoint = true
+            use_dualstack_endpoint = true
+            ca_bundle = /from/profile.pem
+            max_attempts = 7
+            ec2_metadata_service_endpoint_mode = IPv6
+            s3 =
+              addressing_style = Virtual
+            [profile bare]
+            sts_regional_endpoints = legacy
+            ec2_metadata_service_endpoint = http://127.0.0.1:9/base
+            ignore_configured_endpoint_urls = true
+            endpoint_url = http://profile.test
+            max_attempts = many
+            """
+        let whole = try configuration(config: config)
+        #expect(whole.region == "eu-west-1" && whole.usesFIPS && whole.usesDualStack)
+        #expect(whole.authoritiesFile == "/from/profile.pem" && whole.attempts == 7)
+        #expect(try whole.addressingStyle() == .virtual)
+        #expect(try whole.machineEndpoint().text == "http://[fd00:ec2::254]/")
+        let bare = try configuration(["AWS_PROFILE": "bare"], config: config)
+        #expect(bare.region == nil && bare.authoritiesFile == nil && bare.attempts == 3)
+        #expect(try bare.addressingStyle() == .auto)
+        #expect(try bare.machineEndpoint().text == "http://127.0.0.1:9/base")
+        #expect(try bare.endpoint(of: .sts, region: "eu-west-2").url.text == "https://sts.amazonaws.com/")
+        let variables = [
+            "AWS_REGION": "us-west-2", "AWS_USE_FIPS_ENDPOINT": "false", "AWS_USE_DUALSTACK_ENDPOINT": "no",
+            "AWS_CA_BUNDLE": "/from/variable.pem", "AWS_MAX_ATTEMPTS": "99",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "IPv4",
+        ]
+        let set = try configuration(variables, config: config)
+        #expect(set.region == "us-west-2" && !set.usesFIPS && !set.usesDualStack)
+        #expect(set.authoritiesFile == "/from/variable.pem" && set.attempts == 20)
+        #expect(try set.machineEndpoint().text == "http://169.254.169.254/")
+    }
+
+    @Test("an address, region or style that cannot be one is an error that names the variable, or the profile")
     func badEndpoints() async throws {
+        let style = try await failure {
+            _ = try configuration(config: "[default]\ns3 =\n addressing_style = host\n").addressingStyle()
+        }
+        #expect(told(style).contains("s3 addressing_style of the profile 'default' is 'host'"))
+        let machine = try await failure {
+            _ = try configuration(config: "[default]\nec2_metadata_service_endpoint = ftp://x\n").machineEndpoint()
+        }
+        #expect(told(machine).contains("ec2_metadata_service_endpoint of the profile 'default' is not"))
         let address = try await failure {
             _ = try configuration(["AWS_ENDPOINT_URL_ECR": "ftp://x"]).endpoint(of: .ecr, region: "eu-west-2")
         }

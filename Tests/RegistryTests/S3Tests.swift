@@ -87,6 +87,21 @@ final class S3Tests: Sendable {
         try expect(
             await fetch(server, "s3://bucket/dir/key", environment, hosts: ["bucket.\(host)"]),
             is: Array("bucket.\(host) /dir/key".utf8))
+        // The profile says so, too; the variable counts more.
+        try rig.awsConfig("[default]\ns3 =\n    addressing_style = virtual\n")
+        let own = ["AWS_ENDPOINT_URL_S3": "http://\(host)"]
+        try expect(
+            await fetch(server, "s3://bucket/dir/key", own, hosts: ["bucket.\(host)"]),
+            is: Array("bucket.\(host) /dir/key".utf8))
+        try expect(
+            await fetch(
+                server, "s3://bucket/dir/key", own.merging(["S3_FORCE_PATH_STYLE": "true"]) { $1 }, hosts: [host]),
+            is: Array("\(host) /bucket/dir/key".utf8))
+        try rig.awsConfig("[default]\ns3 =\n    addressing_style = path\n")
+        let region = "s3.eu-west-2.amazonaws.com"
+        try expect(
+            await fetch(server, "s3://bucket/dir/key", ["S3_ENDPOINT": "http://\(region)"], hosts: [region]),
+            is: Array("\(region) /bucket/dir/key".utf8))
         let request = try #require(server.requests.last)
         #expect(request.headers["x-amz-content-sha256"]?.hasPrefix("e3b0c44298fc1c14") == true)
         #expect(

@@ -42,18 +42,10 @@ struct AWSClient: Sendable {
     /// Answers are a few KiB (bytes).
     private static let answerLimit = 64 * 1024
 
-    /// - Parameter retrier: what AWS's own tools do by default is three tries.
     init(transport: any HTTPTransport, clock: AWSClock, retrier: Retrier) {
         self.transport = transport
         self.clock = clock
         self.retrier = retrier
-    }
-
-    /// The patience that `AWS_MAX_ATTEMPTS` asks for.
-    static func policy(_ variables: AWSVariables) -> RetryPolicy {
-        var policy = RetryPolicy.standard
-        policy.attempts = variables["AWS_MAX_ATTEMPTS"].flatMap { Int($0) }.map { min(max($0, 1), 20) } ?? 3
-        return policy
     }
 
     /// Makes a call, again if that may help, and returns the body of the answer.

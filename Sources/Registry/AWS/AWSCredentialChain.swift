@@ -80,7 +80,7 @@ final class AWSCredentialChain: Sendable {
                 try await ProfileCredentials(context, configuration, region: region).find()
             },
             { [context] () async throws(RegistryError) in try await ContainerCredentials(context).find() },
-            { [context] () async throws(RegistryError) in try await InstanceMetadata(context).find() },
+            { [context] () async throws(RegistryError) in try await InstanceMetadata(context, configuration).find() },
         ]
         for source in sources {
             switch try await source() {

@@ -10,6 +10,8 @@ struct AWSProfile: Sendable {
     /// The files that it stands in, for people.
     fileprivate(set) var origin: String
     fileprivate(set) var values: [String: String]
+    /// Settings indented below another, as those of `s3`.
+    fileprivate(set) var nested: [String: [String: String]]
 
     /// A setting that is there and not empty.
     subscript(key: String) -> String? { values[key].flatMap { $0.isEmpty ? nil : $0 } }
@@ -74,10 +76,12 @@ struct AWSProfileFiles: Sendable {
         }
         if var known = profiles[profile] {
             known.values.merge(section.values) { $1 }
+            known.nested.merge(section.nested) { $0.merging($1) { $1 } }
             if !known.origin.contains(file) { known.origin += " and \(file)" }
             profiles[profile] = known
         } else {
-            profiles[profile] = AWSProfile(name: profile, origin: file, values: section.values)
+            profiles[profile] = AWSProfile(
+                name: profile, origin: file, values: section.values, nested: section.nested)
         }
     }
 

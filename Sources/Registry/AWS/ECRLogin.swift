@@ -4,7 +4,6 @@ import SystemIO
 package final class ECRLogin: Sendable {
     private let context: AWSContext
     private let chain: AWSCredentialChain
-    private let api: ECRClient
     private let logins = AnswerCache<ECRHost, Login>()
 
     private struct Login: Sendable {
@@ -18,7 +17,6 @@ package final class ECRLogin: Sendable {
     init(_ context: AWSContext, _ chain: AWSCredentialChain) {
         self.context = context
         self.chain = chain
-        api = ECRClient(client: context.client, pacing: context.pacing)
     }
 
     /// A login that lasts for some minutes at least; one call for all who ask at the same time.
@@ -27,7 +25,7 @@ package final class ECRLogin: Sendable {
     func credential(for host: ECRHost) async throws(RegistryError) -> Credential {
         let now = context.pacing.now
         let login = try await logins.value(for: host, where: { $0.expiry > now() }) { () throws(RegistryError) in
-            try await withCredentials(for: host) { endpoint, credentials throws(RegistryError) in
+            try await withCredentials(for: host) { api, endpoint, credentials throws(RegistryError) in
                 let login = try await api.login(to: host, at: endpoint, with: credentials)
                 return Login(
                     credential: Credential(
@@ -52,7 +50,7 @@ package final class ECRLogin: Sendable {
                 .configuration,
                 message: "repositories can only be made in Amazon ECR, and \(printable(registry)) is none")
         }
-        try await withCredentials(for: host) { endpoint, credentials throws(RegistryError) in
+        try await withCredentials(for: host) { api, endpoint, credentials throws(RegistryError) in
             try await api.createRepository(
                 host.repositoryName(path), in: host, at: endpoint, with: credentials)
         }
@@ -68,21 +66,22 @@ package final class ECRLogin: Sendable {
 
     /// Calls with AWS credentials, and once more with new ones when AWS says that they have ended.
     private func withCredentials<Value: Sendable>(
-        for host: ECRHost, _ body: (AWSEndpoint, AWSCredentials) async throws(RegistryError) -> Value
+        for host: ECRHost, _ body: (ECRClient, AWSEndpoint, AWSCredentials) async throws(RegistryError) -> Value
     ) async throws(RegistryError) -> Value {
         let configuration = try await context.configuration()
         let endpoint = try configuration.endpoint(
             of: host.isPublic ? .ecrPublic : .ecr, region: host.region, fips: host.usesFIPS,
             dualStack: host.usesDualStack)
+        let api = ECRClient(client: context.client(configuration), pacing: context.pacing)
         let credentials = try await chain.credentials(region: host.region)
         do throws(RegistryError) {
-            return try await body(endpoint, credentials)
+            return try await body(api, endpoint, credentials)
         } catch {
             guard error.codes.contains(where: { AWSFailure.expired.contains($0) }), credentials.expiry != nil else {
                 throw error
             }
             chain.forget(credentials)
-            return try await body(endpoint, try await chain.credentials(region: host.region))
+            return try await body(api, endpoint, try await chain.credentials(region: host.region))
         }
     }
 }

@@ -3,9 +3,11 @@
 /// The role of the machine itself, from EC2's metadata service, version 2 of its protocol alone.
 struct InstanceMetadata: Sendable {
     private let context: AWSContext
+    private let configuration: AWSConfiguration
 
-    init(_ context: AWSContext) {
+    init(_ context: AWSContext, _ configuration: AWSConfiguration) {
         self.context = context
+        self.configuration = configuration
     }
 
     /// Each request takes at most a second; the first, which finds out whether there is such a service, has two tries.
@@ -17,7 +19,7 @@ struct InstanceMetadata: Sendable {
         if context.variables.isTrue("AWS_EC2_METADATA_DISABLED") {
             return .absent("the machine's role is not asked for (AWS_EC2_METADATA_DISABLED=true)")
         }
-        let base = try base()
+        let base = try configuration.machineEndpoint()
         let token: String
         switch try await openSession(base) {
         case .absent(let reason): return .absent(reason)
@@ -41,22 +43,6 @@ struct InstanceMetadata: Sendable {
         }
         return .found(
             try ServedCredentials.read(answer, context, source: "the machine's role '\(role)' (instance metadata)"))
-    }
-
-    private func base() throws(RegistryError) -> HTTPURL {
-        let variables = context.variables
-        if let address = variables["AWS_EC2_METADATA_SERVICE_ENDPOINT"] {
-            guard let url = HTTPURL(parsing: address) else {
-                throw RegistryError(
-                    .configuration, message: "AWS_EC2_METADATA_SERVICE_ENDPOINT is not an http or https address")
-            }
-            return url
-        }
-        let isIPv6 = variables["AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"]?.lowercased() == "ipv6"
-        guard let url = HTTPURL(parsing: isIPv6 ? "http://[fd00:ec2::254]/" : "http://169.254.169.254/") else {
-            preconditionFailure("the metadata service has a constant address")
-        }
-        return url
     }
 
     private enum Session {

@@ -97,7 +97,7 @@ struct ProfileCredentials: Sendable {
         switch source.lowercased() {
         case "environment": finding = try EnvironmentKeys(context.variables).find()
         case "ecscontainer": finding = try await ContainerCredentials(context).find()
-        case "ec2instancemetadata": finding = try await InstanceMetadata(context).find()
+        case "ec2instancemetadata": finding = try await InstanceMetadata(context, configuration).find()
         default:
             throw failure(
                 profile, "its credential_source is '\(printable(source, limit: 80))'",

@@ -71,7 +71,7 @@ package struct S3Client: Sendable {
         _ receiver: FileReceiver
     ) async throws(RegistryError) -> HTTPResponse {
         let endpoint = try configuration.endpoint(of: .s3, region: region)
-        let url = try object.url(at: endpoint.url, isPathStyle: isPathStyle(object, configuration))
+        let url = try object.url(at: endpoint.url, isPathStyle: try isPathStyle(object, configuration))
         let date = RequestSigner.date(context.clock.now)
         var headers = [
             (name: "Host", value: url.authority), (name: "X-Amz-Date", value: date),
@@ -84,7 +84,7 @@ package struct S3Client: Sendable {
         headers.append((name: "Authorization", value: signer.authorization(for: message, date: date)))
         do throws(RegistryError) {
             // Redirects are not followed: a signature is for one host.
-            return try await context.client.transport.send(
+            return try await context.client(configuration).transport.send(
                 HTTPRequest(.get, url, headers: headers + receiver.startTry(), sink: .receiver(receiver)))
         } catch {
             throw AWSClient.explained(error, host: url.host)
@@ -92,12 +92,17 @@ package struct S3Client: Sendable {
     }
 
     /// A bucket stands in the host's name at AWS, and in the path elsewhere: the names below a server of one's own seldom resolve.
-    /// Kaniko's `S3_FORCE_PATH_STYLE` decides where it is set.
-    private func isPathStyle(_ object: S3Object, _ configuration: AWSConfiguration) -> Bool {
+    /// Kaniko's `S3_FORCE_PATH_STYLE` decides where it is set, then the profile.
+    private func isPathStyle(_ object: S3Object, _ configuration: AWSConfiguration) throws(RegistryError) -> Bool {
         switch context.variables["S3_FORCE_PATH_STYLE"]?.lowercased() {
-        case "true", "1": true
-        case "false", "0": false
-        default: configuration.hasOwnEndpoint(.s3) || !object.fitsIntoHost
+        case "true", "1": return true
+        case "false", "0": return false
+        default: break
+        }
+        switch try configuration.addressingStyle() {
+        case .path: return true
+        case .virtual: return false
+        case .auto: return configuration.hasOwnEndpoint(.s3) || !object.fitsIntoHost
         }
     }
 

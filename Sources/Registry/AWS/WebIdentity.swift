@@ -50,7 +50,7 @@ extension AWSContext {
         _ configuration: AWSConfiguration, region: String
     ) throws(RegistryError) -> SecurityTokenService {
         let endpoint = try configuration.endpoint(of: .sts, region: configuration.region ?? region)
-        return SecurityTokenService(client: client, endpoint: endpoint, pacing: pacing)
+        return SecurityTokenService(client: client(configuration), endpoint: endpoint, pacing: pacing)
     }
 
     /// A role to be assumed, under the name that sessions have here unless another is given.
