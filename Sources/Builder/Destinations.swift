@@ -112,9 +112,10 @@ struct Destinations: Sendable {
                 reference: child.descriptor.digest.description)
         }
         do throws(RegistryError) {
-            try await client.putManifest(
+            let result = try await client.putManifest(
                 image.bytes, mediaType: image.descriptor.mediaType, repository: destination.repository,
                 reference: destination.manifestName)
+            if result == .present { report(.note("\(destination) cannot be moved, and is this image already")) }
         } catch {
             guard ignoresImmutableTags, error.isImmutableTag else { throw error }
             return report(.warning("\(destination) keeps the image that it has: \(error)"))

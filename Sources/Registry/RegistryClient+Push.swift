@@ -60,6 +60,13 @@ extension RegistryClient {
         return try await upload.run(session)
     }
 
+    /// What came of a manifest on its way into a repository.
+    package enum StoreResult: Sendable {
+        case stored
+        /// The registry refused to move the tag, which names these very bytes already.
+        case present
+    }
+
     /// Stores a manifest or index under a tag or its digest. Everything it names has to be there already.
     ///
     /// A registry that refuses to move a tag is no error when the tag names these very bytes.
@@ -67,13 +74,11 @@ extension RegistryClient {
     /// - Parameters:
     ///   - mediaType: as the document itself says.
     ///   - reference: a tag, or a digest.
-    /// - Returns: type, digest and size of what was stored.
     @discardableResult
     package func putManifest(
         _ bytes: [UInt8], mediaType: MediaType, repository: String, reference: String
-    ) async throws(RegistryError) -> Descriptor {
+    ) async throws(RegistryError) -> StoreResult {
         let digest = Digest(sha256: SHA256.hash(bytes))
-        let descriptor = Descriptor(mediaType: mediaType, digest: digest, size: Int64(bytes.count))
         let exchange = Exchange(
             method: .put, target: .path("manifests/\(reference)"),
             headers: [(name: "Content-Type", value: mediaType.rawValue)], body: .bytes(bytes), repository: repository,
@@ -87,6 +92,7 @@ extension RegistryClient {
                         "the registry stored the manifest under the digest \(printable(told, limit: 80)), not \(digest)"
                 )
             }
+            return .stored
         } catch  where error.isImmutableTag {
             let named = ImageReference(registry: registry, repository: repository, tag: reference)
             let present = try await headManifest(of: named)?.digest
@@ -95,8 +101,8 @@ extension RegistryClient {
                     message: error.message + (present.map { "; the tag '\(reference)' is \($0), not \(digest)" } ?? ""),
                     hint: "tags of this repository cannot be moved: push under a new tag")
             }
+            return .present
         }
-        return descriptor
     }
 
     /// Makes sure that these credentials may push to a repository: an upload is opened and given up again at once.

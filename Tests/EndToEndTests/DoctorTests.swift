@@ -8,11 +8,11 @@ struct DoctorTests {
     private static let secret = "s3cret-of-the-doctor"
 
     private func examine(
-        _ site: BuildSite, _ arguments: [String], environment: [String: String] = [:]
+        _ site: BuildSite, _ arguments: [String], environment: [String: String] = [:], input: [UInt8] = []
     ) throws -> Program.Outcome {
         try Program.run(
             [BuildSite.program.string, "doctor", "--state-dir", site.state.string] + arguments,
-            environment: site.environment(adding: environment), in: site.folder.path)
+            environment: site.environment(adding: environment), in: site.folder.path, input: input)
     }
 
     @Test("where all is well it says how RUN is isolated, who asks, and that the image may be pushed; nothing is left")
@@ -65,6 +65,45 @@ struct DoctorTests {
         #expect(outcome.status == 1 && outcome.text.hasPrefix("FAILED state folder: "), "\(outcome.text)")
     }
 
+    @Test(
+        "a context of every kind is looked at, and where it cannot be read that is told",
+        .enabled(if: MotoServer.isInstalled && isRoot, "moto is not installed (scripts/install-moto.sh), or no root"))
+    func contexts() throws {
+        let site = try BuildSite("FROM scratch\nCOPY file /\n", files: ["file": "text\n"])
+        try Program.require(["tar", "-czf", "context.tar.gz", "-C", "context", "."], in: site.folder.path)
+        let archive = site.folder.appending("context.tar.gz")
+        let (moto, files, git) = (try MotoServer.shared(), try FileServer(), try GitServer())
+        try moto.put(archive, as: "doctor/context.tar.gz")
+        try files.write(try contents(of: archive), to: "context.tar.gz")
+        _ = try git.makeRepository("app.git", from: site.context)
+        let environment = [
+            "AWS_ENDPOINT_URL": moto.url, "AWS_ACCESS_KEY_ID": moto.accessKeyID,
+            "AWS_SECRET_ACCESS_KEY": moto.secretAccessKey, "AWS_EC2_METADATA_DISABLED": "true",
+        ]
+        let bucket = "s3://\(MotoServer.bucket)/doctor"
+        for (context, wrong, says) in [
+            (site.context.string, "none", "No such file"), ("dir://\(site.context)", "dir://none", "No such file"),
+            ("tar://\(archive)", "tar://context/file", "a context is a tar"),
+            ("tar://stdin", "tar://", "names no path"), ("-", "tar://none.tar", "No such file"),
+            ("http://\(files.host)/context.tar.gz", "http://\(files.host)/none.tar.gz", "the server answered 404"),
+            ("\(bucket)/context.tar.gz", "\(bucket)/none.tar.gz", "NoSuchKey"),
+            (
+                "http://\(git.host)/app.git#refs/heads/main", "http://\(git.host)/app.git#refs/heads/none",
+                "does not exist"
+            ),
+        ] {
+            let well = try examine(
+                site, ["--no-push", "--context", context], environment: environment, input: contents(of: archive))
+            #expect(well.status == 0, "\(context): \(well.text)\(well.errorText)")
+            #expect(well.text.contains("ok     context: it can be read, and has a Dockerfile\n"), "\(well.text)")
+            let unwell = try examine(site, ["--no-push", "--context", wrong], environment: environment)
+            let text = unwell.text + unwell.errorText
+            #expect(unwell.status != 0 && text.contains(says), "\(wrong): \(text)")
+            #expect(unwell.status == 64 || text.contains("FAILED context: "), "\(wrong): \(text)")
+        }
+        try site.expectClean()
+    }
+
     // MARK: Amazon ECR
 
     private func examine(
@@ -87,7 +126,7 @@ struct DoctorTests {
         "for Amazon ECR it says as which AWS identity, and that the repository may be pushed to",
         .enabled(if: MotoServer.isInstalled, "moto is not installed: scripts/install-moto.sh"))
     func identity() throws {
-        let moto = try MotoServer()
+        let moto = try MotoServer.shared()
         let ecr = try LoopbackECR()
         let site = try BuildSite("FROM scratch\nCOPY file /\n", files: ["file": "text\n"])
         let registry = "registry \(LoopbackECR.host): "
@@ -120,7 +159,7 @@ struct DoctorTests {
         "what ECR refuses is told with what to do; a repository that is missing is not made by asking",
         .enabled(if: MotoServer.isInstalled, "moto is not installed: scripts/install-moto.sh"))
     func refusals() throws {
-        let moto = try MotoServer()
+        let moto = try MotoServer.shared()
         let site = try BuildSite("FROM scratch\nCOPY file /\n", files: ["file": "text\n"])
         func flags(_ registry: RefusingRegistry) -> [String] {
             ["--insecure-registry", LoopbackECR.host, "--connect-to", "\(LoopbackECR.host):80:\(registry.host)"]

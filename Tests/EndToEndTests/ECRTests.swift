@@ -35,7 +35,7 @@ struct ECRTests {
 
     @Test("needs AWS credentials and nothing else, also where the configuration names ecr-login")
     func push() throws {
-        let moto = try MotoServer()
+        let moto = try MotoServer.shared()
         let ecr = try LoopbackECR()
         for config in [nil, #"{"credsStore":"ecr-login"}"#, #"{"credHelpers":{"\#(LoopbackECR.host)":"ecr-login"}}"#] {
             let site = try site()
@@ -50,7 +50,7 @@ struct ECRTests {
 
     @Test("that is refused names the source of the credentials, and no secret of them")
     func refused() throws {
-        let moto = try MotoServer()
+        let moto = try MotoServer.shared()
         let ecr = try LoopbackECR()
         let site = try site()
         let cases: [(environment: [String: String], says: [String])] = [
@@ -78,7 +78,7 @@ struct ECRTests {
         "that crashes leaves no secret behind, and its commands see none",
         .enabled(if: !RunIsolation.possible.isEmpty, RunIsolation.none))
     func crash() throws {
-        let moto = try MotoServer()
+        let moto = try MotoServer.shared()
         let ecr = try LoopbackECR()
         let site = try BuildSite("FROM busybox\nRUN env; sleep 600\n")
         try site.folder.write(

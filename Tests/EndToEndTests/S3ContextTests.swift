@@ -25,7 +25,7 @@ struct S3ContextTests {
 
     @Test("an archive is fetched with the AWS credentials of the environment, and nothing is left of them")
     func fetch() throws {
-        let moto = try MotoServer()
+        let moto = try MotoServer.shared()
         let site = try makeSite()
         try moto.put(site.folder.appending("context.tar.gz"), as: Self.key)
         let context = "s3://\(MotoServer.bucket)/\(Self.key)"
@@ -49,7 +49,7 @@ struct S3ContextTests {
 
     @Test("what is refused is told with its reason and what to do")
     func refused() throws {
-        let moto = try MotoServer()
+        let moto = try MotoServer.shared()
         let site = try makeSite()
         try moto.put(site.folder.appending("context.tar.gz"), as: Self.key)
         let there = "s3://\(MotoServer.bucket)/\(Self.key)"

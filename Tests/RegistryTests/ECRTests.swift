@@ -381,9 +381,6 @@ struct ECRTests {
     "Amazon ECR against moto, with signatures checked",
     .enabled(if: MotoServer.isInstalled, "moto is not installed: scripts/install-moto.sh"))
 struct MotoTests {
-    /// One AWS for the tests that need nothing of it but answers.
-    private static let shared = Result { try MotoServer() }
-
     private func environment(_ moto: MotoServer, _ more: [String: String] = [:]) -> [String: String] {
         [
             "AWS_ENDPOINT_URL": moto.url, "AWS_ACCESS_KEY_ID": moto.accessKeyID,
@@ -393,7 +390,7 @@ struct MotoTests {
 
     @Test("a signed call gets a login; a wrong secret, an unknown key and a lost session token do not")
     func signatures() async throws {
-        let moto = try Self.shared.get()
+        let moto = try MotoServer.shared()
         let rig = try CredentialRig()
         let provider = try rig.credentials(environment(moto))
         #expect(try await rig.login(provider, ecrHost) == "AWS:\(MotoServer.password)")
@@ -413,7 +410,7 @@ struct MotoTests {
 
     @Test("a profile assumes its role with a signed call, and the role's key gets the login")
     func assumedRole() async throws {
-        let moto = try Self.shared.get()
+        let moto = try MotoServer.shared()
         let rig = try CredentialRig()
         try rig.awsCredentials(
             "[base]\naws_access_key_id = \(moto.accessKeyID)\naws_secret_access_key = \(moto.secretAccessKey)\n")
@@ -444,7 +441,7 @@ struct MotoTests {
 
     @Test("repositories are made; one that is there already is fine")
     func createRepository() async throws {
-        let moto = try Self.shared.get()
+        let moto = try MotoServer.shared()
         let rig = try CredentialRig()
         let provider = try rig.credentials(environment(moto))
         #expect(try !moto.hasRepository("made/by-test"))
@@ -455,7 +452,7 @@ struct MotoTests {
 
     @Test("an image is pushed to a registry of ECR's name, over TLS, with the login that a signed call got")
     func push() async throws {
-        let moto = try Self.shared.get()
+        let moto = try MotoServer.shared()
         let ecr = try LoopbackECR()
         let rig = try CredentialRig()
         let provider = try rig.credentials(environment(moto, ["AWS_REGION": "us-east-1"]))

@@ -24,6 +24,10 @@ package final class MotoServer: Sendable {
     private static let python = Fixtures.repository.appending(".build").appending("moto").appending("bin").appending(
         "python")
 
+    /// One AWS for all tests of this process that leave it as it was, or make what nobody else asks for: it takes seconds to start.
+    package static func shared() throws -> MotoServer { try common.get() }
+    private static let common = Result { try MotoServer() }
+
     /// Whether moto is installed: `make test` does that.
     package static let isInstalled = access(python.string, X_OK) == 0
 
