@@ -135,8 +135,11 @@ struct BaseImage: Sendable {
             StoredLayer(layer: Layer(descriptor: descriptor, diffID: diffID), origin: origin)
         }
         if let strange = layers.first(where: { $0.layer.descriptor.mediaType.layerCompression == nil }) {
+            let type = strange.layer.descriptor.mediaType
             throw BuildError(
-                "\(name) has a layer of the type \(strange.layer.descriptor.mediaType), which is not supported")
+                "\(name) has a layer of the type \(type), which is not supported",
+                hint: type.isNotDistributed
+                    ? "its vendor alone hands it out, and layers are fetched from no address in a manifest" : nil)
         }
         return BaseImage(config: config, layers: layers, digest: digest)
     }

@@ -159,6 +159,38 @@ struct PushTests {
         try site.expectClean()
     }
 
+    @Test("a layer that its vendor alone hands out is pushed by its name, refused as a base, and fetched from nowhere")
+    func vendorsLayer() throws {
+        let site = try BuildSite("FROM scratch\nCOPY file /file\n", files: ["file": "text\n"])
+        try site.require(["--no-push", "--dest", "app:1", "--oci-layout-path", site.layout.string])
+        let (vendor, registry) = (try FileServer(), try DockerRegistry())
+        let script = """
+            cd layout/blobs/sha256
+            old=$(jq -r '.manifests[0].digest[7:]' ../../index.json)
+            rm $(jq -r '.layers[0].digest[7:]' $old)
+            jq -c --arg url "$1" '.layers[0] += {urls: [$url],
+                mediaType: "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"}' $old >new
+            digest=$(sha256sum new | cut -c -64)
+            jq -c --arg digest "sha256:$digest" --argjson size $(stat -c %s new) \\
+                '.manifests[0] += {digest: $digest, size: $size}' ../../index.json >index
+            mv new $digest
+            mv index ../../index.json
+            """
+        try Program.require(["sh", "-ec", script, "sh", "http://\(vendor.host)/layer"], in: site.folder.path)
+        let image = "\(registry.host)/vendor/base:1"
+        let pushed = try push("layout", ["--dest", image], site)
+        #expect(pushed.status == 0, "\(pushed.log)")
+        #expect(try Skopeo.manifest(of: "docker://\(image)") == Skopeo.manifest(of: "oci:\(site.layout):1"))
+        try site.folder.write("FROM \(image)\nLABEL a=b\n", to: "context/Dockerfile")
+        let build = try site.build(["--no-push", "--insecure-pull"])
+        #expect(build.status == 1, "\(build.log)")
+        for part in ["nondistributable.v1.tar+gzip, which is not supported", "hint: its vendor alone hands it out"] {
+            #expect(build.log.contains(part), "\(part) is not in \(build.log)")
+        }
+        #expect(try vendor.requests().isEmpty)
+        try site.expectClean()
+    }
+
     @Test("a registry that fails does not keep the others from getting the image")
     func someDestinations() throws {
         let site = try BuildSite("FROM scratch\nCOPY file /file\n", files: ["file": "text\n"])
