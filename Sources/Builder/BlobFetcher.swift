@@ -138,9 +138,13 @@ struct BlobFetcher: Sendable {
         switch place {
         case .store: throw BuildError("the blob \(descriptor.digest) disappeared from the state folder")
         case .registry(let registry, let repository):
+            let progress = TransferProgress(of: descriptor, .from("\(place)"), report: report)
             try await registries.client(for: registry, to: isLast ? .pull : .mirror).blob(
                 descriptor, repository: repository, to: .file(file)
-            ) { growth.advance(to: $0) }
+            ) { bytes in
+                growth.advance(to: bytes)
+                progress.note(bytes)
+            }
         case .layout(let path):
             try await pool.run { () throws(any Error) in try BlobFetcher.copy(descriptor, from: path, to: file) }
         }

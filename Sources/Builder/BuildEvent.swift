@@ -16,10 +16,18 @@ package enum BuildEvent: Sendable {
     /// Bytes that a RUN wrote, as they came. They may end inside a line or a character. `stage` is told where several stages may
     /// write at the same time.
     case output([UInt8], stage: String?)
+    /// A blob that has been on its way for long: how much of it has arrived.
+    case transferring(Descriptor, bytes: Int64, Way)
     case baseFetched(Descriptor, from: String, seconds: Double)
     case pushed(Descriptor, to: String, how: PushOutcome)
     case published(reference: String, digest: Digest)
     case wrote(path: String, bytes: Int64)
+
+    /// Where a blob comes from, or goes to.
+    package enum Way: Sendable {
+        case from(String)
+        case to(String)
+    }
 
     /// How a blob came to be in the destination repository.
     package enum PushOutcome: String, Sendable {

@@ -55,8 +55,10 @@ struct Publisher: Sendable {
             }
         }
         try await blobs.fetch(stored)
+        let progress = TransferProgress(of: descriptor, .to(place), report: report)
         let sent = try await client.uploadBlob(
-            descriptor, repository: repository.name, source: .file(blobs.store.path(of: descriptor)), session: session)
+            descriptor, repository: repository.name, source: .file(blobs.store.path(of: descriptor)), session: session,
+            onSent: progress.note)
         report(.pushed(descriptor, to: place, how: sent ? .uploaded : .present))
     }
 

@@ -133,7 +133,9 @@ package struct Pusher: Sendable {
             FileRange(taking: try image.open(blob), count: blob.size, path: path)
         }
         do throws(RegistryError) {
-            let sent = try await client.uploadBlob(blob, repository: repository.name, source: .range(range))
+            let progress = TransferProgress(of: blob, .to(repository.description), report: report)
+            let sent = try await client.uploadBlob(
+                blob, repository: repository.name, source: .range(range), onSent: progress.note)
             report(.pushed(blob, to: repository.description, how: sent ? .uploaded : .present))
         } catch {
             guard error.codes.contains("DIGEST_INVALID") else { throw error }

@@ -110,10 +110,11 @@ struct RegistryCache: Sendable {
             }
         }
         try await blobs.fetch(stored)
+        let progress = TransferProgress(of: stored.layer.descriptor, .to("\(place)"), report: report)
         _ = try await client.uploadBlob(
             stored.layer.descriptor, repository: place.repository,
             source: .file(blobs.store.path(of: stored.layer.descriptor)),
-            session: session)
+            session: session, onSent: progress.note)
     }
 
     private func put(_ document: CacheDocument) async throws {

@@ -43,6 +43,13 @@ final class ConsoleReporter: Sendable {
             guard let layer else { return line("\(name) done in \(Self.time(seconds))", at: .debug) }
             line("\(name) done in \(Self.time(seconds)), layer of \(Self.size(layer.size))", at: .info)
         case .output(let bytes, let stage): output(bytes, of: stage)
+        case .transferring(let descriptor, let bytes, let way):
+            let text =
+                switch way {
+                case .from(let place): "fetched from \(place)"
+                case .to(let place): "sent to \(place)"
+                }
+            line("\(Self.size(bytes)) of \(Self.size(descriptor.size)) of \(descriptor.digest) \(text)", at: .info)
         case .baseFetched(let descriptor, let from, let seconds):
             line(
                 "fetched \(descriptor.digest) (\(Self.size(descriptor.size))) from \(from) in \(Self.time(seconds))",
