@@ -42,9 +42,7 @@ package struct GitLocation: Sendable, Hashable {
                 hint: "write it as URL#REF#COMMIT")
         }
         (url, userInformation) = GitLocation.separateUser(GitLocation.dialled(parts[0], pullMethod))
-        guard url.split(separator: "/").count > 1 || url.hasPrefix("git@") else {
-            throw BuildError("the context '\(GitLocation.redacted(context))' names no repository")
-        }
+        try GitLocation.checkRepository(of: url, in: "the context '\(GitLocation.redacted(context))'")
         try GitLocation.checkUser(of: url)
         // Workflow parameters that were not set arrive as empty strings.
         let writtenRef = parts.count > 1 && !parts[1].isEmpty ? parts[1] : nil
@@ -65,9 +63,7 @@ package struct GitLocation: Sendable, Hashable {
     /// - Throws: `BuildError` for an empty repository, and for a ref that cannot be one.
     init(address: String, ref: String?) throws {
         (url, userInformation) = GitLocation.separateUser(GitLocation.dialled(address, .https))
-        guard url.split(separator: "/").count > 1 || url.hasPrefix("git@") else {
-            throw BuildError("'\(url)' names no repository")
-        }
+        try GitLocation.checkRepository(of: url, in: "'\(url)'")
         try GitLocation.checkUser(of: url)
         (self.ref, commit) = try GitLocation.settled(ref?.isEmpty == true ? nil : ref, nil)
     }
@@ -84,6 +80,16 @@ package struct GitLocation: Sendable, Hashable {
         }
         if let ref, !isRefCommit { try checkRef(ref) }
         return (isRefCommit ? nil : ref, commit)
+    }
+
+    private static func checkRepository(of url: String, in what: String) throws {
+        guard !url.hasPrefix("git@") else { return }
+        let hasHost = url.hasPrefix("file:") || !url.contains(":///")
+        guard hasHost, url.split(separator: "/").count > 1 else {
+            throw BuildError(
+                "\(what) names no repository",
+                hint: hasHost ? nil : "it has no host; a repository of this machine is written file:///PATH")
+        }
     }
 
     /// An address for SSH takes no password: nothing could use it, and it would be kept in `.git/config`.

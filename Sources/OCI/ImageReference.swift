@@ -23,6 +23,11 @@ package struct ImageReference: Hashable, Sendable {
         func failure(_ reason: String) -> OCIError {
             OCIError("'\(printable(text))' is not an image reference: \(reason)")
         }
+        func wrongTag(_ tag: String) -> OCIError {
+            failure(
+                "the tag '\(printable(tag))' may hold letters, digits, '_', '.' and '-' only, 128 at most, and not start with '.' or '-'"
+            )
+        }
         guard !text.isEmpty else { throw OCIError("an image reference is empty") }
         guard !text.contains("://") else {
             throw failure("write it without the scheme, as registry.example.com/app:1")
@@ -36,11 +41,7 @@ package struct ImageReference: Hashable, Sendable {
         var tag: String?
         if let colon = rest.lastIndex(of: ":"), !rest[colon...].contains("/") {
             let written = String(rest[rest.index(after: colon)...])
-            guard ImageReference.isTag(written) else {
-                throw failure(
-                    "the tag '\(printable(written))' may hold letters, digits, '_', '.' and '-' only, 128 at most, and not start with '.' or '-'"
-                )
-            }
+            guard ImageReference.isTag(written) else { throw wrongTag(written) }
             tag = written
             rest = rest[..<colon]
         }
@@ -56,6 +57,10 @@ package struct ImageReference: Hashable, Sendable {
             repository = "library/" + repository
         }
         guard repository.utf8.count <= 255 else { throw failure("the repository name is longer than 255 characters") }
+        // A tag with a slash, as the name of a branch.
+        if let colon = repository.firstIndex(of: ":"), repository[colon...].contains("/") {
+            throw wrongTag(String(repository[repository.index(after: colon)...]))
+        }
         let components = repository.split(separator: "/", omittingEmptySubsequences: false)
         guard components.allSatisfy(ImageReference.isPathComponent) else {
             let lowered = repository.lowercased()

@@ -24,12 +24,16 @@ extension RegistryError {
         return RegistryError(
             response.status == 401 ? .credentials : .status(response.status),
             request: "\(method.rawValue) \(response.url)", codes: codes, message: message,
-            hint: hint(for: response, codes: codes, said: said),
+            hint: hint(for: response, codes: codes, said: said, hasCredential: credential != nil),
             isTemporary: RetryPolicy.isTemporary(status: response.status), retryAfter: response.retryAfter)
     }
 
-    private static func hint(for response: HTTPResponse, codes: [String], said: String) -> String? {
+    private static func hint(
+        for response: HTTPResponse, codes: [String], said: String, hasCredential: Bool
+    ) -> String? {
         switch response.status {
+        case 401 where !hasCredential:
+            "add a login for \(response.url.authority) to config.json, or name a file that has one with --auth-file"
         case 400 where said.contains("HTTP request to an HTTPS server"):
             "this registry speaks https: do not list it with --insecure-registry"
         // nginx's page.

@@ -37,7 +37,7 @@ package struct RetryPolicy: Sendable {
         after error: RegistryError, attempt: Int, elapsed: Duration, random: Double
     ) -> Decision {
         guard error.isTemporary else { return .stop(nil) }
-        guard attempt < attempts else { return .stop("gave up after \(attempt) tries") }
+        guard attempt < attempts else { return .stop("gave up after \(tries(attempt))") }
         if let asked = error.retryAfter, asked > longestRetryAfter {
             return .stop("the server asks to wait \(asked.components.seconds) s, which is too long")
         }
@@ -47,10 +47,12 @@ package struct RetryPolicy: Sendable {
         // Jitter on top of what was asked for, so that the paused workers do not all return together.
         let delay = error.retryAfter.map { $0 + min(jittered, .milliseconds(500)) } ?? jittered
         guard elapsed + delay < budget else {
-            return .stop("gave up after \(attempt) tries in \(elapsed.components.seconds) s")
+            return .stop("gave up after \(tries(attempt)) in \(elapsed.components.seconds) s")
         }
         return .wait(delay)
     }
+
+    private func tries(_ count: Int) -> String { count == 1 ? "1 try" : "\(count) tries" }
 }
 
 /// Time and chance, as parameters of whatever waits.

@@ -45,7 +45,7 @@ import Testing
             ("git://h/r#0000000000000000000000000000000000000000", "a branch was deleted"),
             ("git://h/r#main#abcde", "is not a commit"), ("git://h/r#main#v1.2", "is not a commit"),
             ("git://h/r#--upload-pack=x", "is not a Git ref"), ("git://h/r#a..b", "is not a Git ref"),
-            ("ssh://git:s3cret@h/r", "SSH does not take"),
+            ("ssh://git:s3cret@h/r", "SSH does not take"), ("git:///srv/r.git", "names no repository"),
         ])
     func refused(context: String, message: String) {
         let error = #expect(throws: BuildError.self) { try GitLocation(parsing: context) }

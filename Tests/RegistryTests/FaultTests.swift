@@ -228,8 +228,9 @@ struct FaultTests {
     func silence() async throws {
         let server = try LoopbackServer { _, _ in .silence }
         let hasty = transport { $0.timeouts.stall = .milliseconds(300) }
-        let error = try await failure { try await client(server.authority, transport: hasty).ping() }
-        #expect(error.kind == .connection(.timedOut))
+        let notes = Notes()
+        let error = try await failure { try await client(server.authority, notes: notes, transport: hasty).ping() }
+        #expect(error.kind == .connection(.timedOut) && notes.delays.count == 5)
         let task = Task { try await client(server.authority).ping() }
         try await Task.sleep(for: .milliseconds(200))
         task.cancel()

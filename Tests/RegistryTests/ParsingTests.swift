@@ -103,7 +103,7 @@ struct ParsingTests {
         #expect(decide(2) == .wait(.seconds(1)))
         #expect(decide(3, random: 0) == .wait(.zero))
         #expect(decide(6) == .stop("gave up after 6 tries"))
-        #expect(decide(1, elapsed: .seconds(299.9)) == .stop("gave up after 1 tries in 299 s"))
+        #expect(decide(1, elapsed: .seconds(299.9)) == .stop("gave up after 1 try in 299 s"))
         error.retryAfter = .seconds(7)
         #expect(decide(1, random: 0) == .wait(.seconds(7)))
         error.retryAfter = .seconds(61)
