@@ -84,9 +84,10 @@ compare: build ## build every image of testimages with Debian's buildah, too, an
 format: swift ## lay out the Swift sources
 	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
 
-lint: swift ## check the layout, and that every import points to a lower floor
+lint: swift ## check the layout, that every import points to a lower floor, and that every error is in docs/troubleshooting.md
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
 	@scripts/check-floors.sh
+	@scripts/check-troubleshooting.py
 
 clean: ## remove what building made (the demo's base images are kept)
 	rm -rf .build go-todo.tar
