@@ -61,7 +61,7 @@ struct ImageReferenceTests {
 
     @Test("a branch's name in the place of a tag is told as a wrong tag")
     func branch() {
-        for name in ["app:feature/x", "r.io/team/app:feature/x", "r.io:5000/app:feature/x"] {
+        for name in ["r.io/team/app:feature/x", "r.io:5000/app:feature/x"] {
             let error = #expect(throws: OCIError.self) { try ImageReference(parsing: name) }
             #expect(error?.description.contains("the tag 'feature/x' may hold letters, digits") == true)
         }
