@@ -10,6 +10,8 @@ struct BuildForecast: Sendable {
         let number: Int
         let instruction: Instruction
         let verdict: Verdict
+        /// What the cache mounts of a RUN that may be done begin with, for people.
+        var notes: [String] = []
     }
 
     enum Verdict: Sendable {
@@ -28,10 +30,10 @@ struct BuildForecast: Sendable {
     /// The stages that have to be gone through.
     private(set) var needed: Set<Int> = []
 
-    static func make(_ plan: BuildPlan, _ cache: StepCache, _ keys: StepKeys, request: BuildRequest) async throws
-        -> BuildForecast
-    {
-        var walk = Walk(plan: plan, cache: cache, keys: keys)
+    static func make(
+        _ plan: BuildPlan, _ cache: StepCache, _ keys: StepKeys, request: BuildRequest, tools: BuildTools
+    ) async throws -> BuildForecast {
+        var walk = Walk(plan: plan, cache: cache, keys: keys, tools: tools)
         for stage in plan.stages { try await walk.visit(stage, request) }
         var forecast = walk.forecast
         var pending = [plan.target]
@@ -49,6 +51,7 @@ struct BuildForecast: Sendable {
         let plan: BuildPlan
         let cache: StepCache
         let keys: StepKeys
+        let tools: BuildTools
         var forecast = BuildForecast()
         var states: [Int: StageState] = [:]
         /// The stages that steps will take files from which are not cached.
@@ -67,7 +70,10 @@ struct BuildForecast: Sendable {
                 // What is wrong with an instruction is told when its turn comes.
                 guard let instruction = try? state.scope.expanded(written) else { return }
                 let verdict = try await step(instruction, &state, stage)
-                steps.append(Step(number: stage.firstStep + offset, instruction: written, verdict: verdict))
+                steps.append(
+                    Step(
+                        number: stage.firstStep + offset, instruction: written, verdict: verdict,
+                        notes: notes(on: instruction, verdict)))
                 guard (try? state.settle(instruction)) != nil else { return }
             }
             forecast.steps[stage.index] = steps
@@ -87,8 +93,20 @@ struct BuildForecast: Sendable {
             }
             let before = state
             try state.configure(instruction)
+            if await cache.hasNothing(of: instruction, in: stage) {
+                let isOpen = before.identity.known == nil
+                (state.identity.known, state.identity.defined) = (nil, nil)
+                return isOpen ? .open : .done(await reason(stage, instruction, StepInputs()))
+            }
+            var contents: [Digest: String] = [:]
+            if case .add = instruction.kind, cache.serves(stage) {
+                // What is wrong with an address is told when its turn comes.
+                contents =
+                    (try? await keys.remotes.contents(
+                        of: instruction, known: await cache.fetched(by: stage.identity(of: instruction)))) ?? [:]
+            }
             state.identity.defined = try await inputs(
-                instruction, before, before.identity.defined, sources, forecast.defined)?.key
+                instruction, before, before.identity.defined, sources, forecast.defined, contents)?.key
             let below = before.identity.known
             state.identity.known = nil
             guard below != nil else {
@@ -97,7 +115,9 @@ struct BuildForecast: Sendable {
             }
             var missed: StepInputs?
             for identities in [forecast.defined, states.compactMapValues(\.identity.known)] {
-                guard let inputs = try await inputs(instruction, before, below, sources, identities) else { continue }
+                guard let inputs = try await inputs(instruction, before, below, sources, identities, contents) else {
+                    continue
+                }
                 if cache.serves(stage), let found = await cache.find(inputs) {
                     state.identity.known = found.record.identity
                     return .cached(found)
@@ -108,13 +128,20 @@ struct BuildForecast: Sendable {
             return .done(await reason(stage, instruction, missed))
         }
 
+        private func notes(on instruction: Instruction, _ verdict: Verdict) -> [String] {
+            guard case .run(let run) = instruction.kind else { return [] }
+            if case .cached = verdict { return [] }
+            return (try? tools.carrier.notes(on: run, tools.caches)) ?? []
+        }
+
         private func inputs(
             _ instruction: Instruction, _ state: StageState, _ below: Digest?, _ sources: [Int],
-            _ identities: [Int: Digest]
+            _ identities: [Int: Digest], _ contents: [Digest: String]
         ) async throws -> StepInputs? {
             guard let below else { return nil }
             return try await keys.inputs(
-                of: instruction, in: state, on: below, stages: identities.filter { sources.contains($0.key) })
+                of: instruction, in: state, on: below, stages: identities.filter { sources.contains($0.key) },
+                contents: contents)
         }
 
         private func reason(_ stage: StagePlan, _ instruction: Instruction, _ missed: StepInputs?) async -> String {

@@ -17,7 +17,7 @@ struct BuildLoop: Sendable {
     /// - Returns: the target's draft, with the labels of the command line.
     func run() async throws -> ImageDraft {
         let keys = try makeKeys()
-        let forecast = try await BuildForecast.make(plan, cache, keys, request: request)
+        let forecast = try await BuildForecast.make(plan, cache, keys, request: request, tools: tools)
         let stages = StageRuns(loop: self, keys: keys, forecast: forecast)
         let losses = tools.blobs.cached.losses
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -39,14 +39,15 @@ struct BuildLoop: Sendable {
 
     /// What would be done.
     func outline() async throws -> BuildOutline {
-        BuildOutline(try await BuildForecast.make(plan, cache, try makeKeys(), request: request), of: plan)
+        BuildOutline(
+            try await BuildForecast.make(plan, cache, try makeKeys(), request: request, tools: tools), of: plan)
     }
 
     private func makeKeys() throws -> StepKeys {
         StepKeys(
             context: context, external: try openExternal(),
             files: FilesDigests(pool: tools.pool, width: request.threads, cancellation: tools.cancellation),
-            compression: request.compression)
+            remotes: RemoteContents(tools.remotes), compression: request.compression)
     }
 
     private func openExternal() throws -> [String: StageBuilder.ExternalSource] {

@@ -9,6 +9,8 @@ package struct BuildOutline: Sendable {
         package let text: String
         package let action: Action
         package let reason: String
+        /// What its cache mounts begin with.
+        package let notes: [String]
     }
 
     package enum Action: String, Sendable {
@@ -32,19 +34,19 @@ package struct BuildOutline: Sendable {
         count = plan.stepCount
         var steps: [Step] = []
         for stage in plan.stages {
-            let foretold = Dictionary(
-                (forecast.steps[stage.index] ?? []).map { ($0.number, $0.verdict) }
-            ) { first, _ in first }
+            let foretold = Dictionary((forecast.steps[stage.index] ?? []).map { ($0.number, $0) }) { first, _ in first }
             for (offset, instruction) in stage.instructions.enumerated() {
                 let number = stage.firstStep + offset
-                var (action, reason) = BuildOutline.describe(foretold[number])
+                var (action, reason) = BuildOutline.describe(foretold[number]?.verdict)
+                var notes = foretold[number]?.notes ?? []
                 if !forecast.needed.contains(stage.index) {
                     (action, reason) = (.unneeded, "all that takes files from this stage is cached")
+                    notes = []
                 }
                 steps.append(
                     Step(
                         number: number, stage: stage.stage.label, text: instruction.original.hidingUserInformation,
-                        action: action, reason: reason))
+                        action: action, reason: reason, notes: notes))
             }
         }
         self.steps = steps
@@ -65,7 +67,8 @@ package struct BuildOutline: Sendable {
         steps.map { step in
             let text = step.text.split(whereSeparator: \.isNewline).joined(separator: " ")
             let first = "\(step.action.rawValue.padded(to: 8)) [\(step.stage) \(step.number)/\(count)] \(text)"
-            return SourceExcerpt.printable(first) + "\n         " + SourceExcerpt.printable(step.reason)
+            return ([first] + ([step.reason] + step.notes).map { "         \($0)" }).map(SourceExcerpt.printable)
+                .joined(separator: "\n")
         }
     }
 }

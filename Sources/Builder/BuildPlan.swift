@@ -53,6 +53,20 @@ struct BuildPlan: Sendable {
             }
         }
         let resolver = ImageResolver(request: request, registries: registries, pool: pool, report: report)
+        let ahead = graph.order.compactMap { graph.nodes[$0]?.base }
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            // All at the same time; they are looked at in order.
+            for case .image(let name, let platform) in ahead {
+                group.addTask { await resolver.fetchAhead(name, platform: platform) }
+            }
+            defer { group.cancelAll() }
+            return try await resolve(&graph, request, with: resolver)
+        }
+    }
+
+    private static func resolve(
+        _ graph: inout StageGraph, _ request: BuildRequest, with resolver: ImageResolver
+    ) async throws -> BuildPlan {
         var bases: [Int: StagePlan.Base] = [:]
         var triggers: [Int: [Instruction]] = [:]
         // A base image's ONBUILD may name further stages, whose bases may do the same.

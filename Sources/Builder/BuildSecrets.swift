@@ -47,6 +47,9 @@ struct BuildSecrets: Sendable {
 
     subscript(id: String) -> Value? { values[id] }
 
+    /// The bytes of every secret.
+    var all: [[UInt8]] { values.values.map(\.bytes) }
+
     private static func read(_ secret: BuildRequest.Secret, id: String) throws -> [UInt8] {
         switch secret {
         case .value(let bytes):

@@ -16,6 +16,7 @@ struct BuildTools: Sendable {
     let remotes: RemoteSources
     let sandbox: Sandbox
     let caches: CacheMounts
+    let carrier: MountCarrier
     let contexts: RootOwnedTrees
     let secrets: BuildSecrets
     let pool: BlockingPool

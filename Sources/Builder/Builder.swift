@@ -83,10 +83,12 @@ package struct Builder: Sendable {
             try BuildChecks(request: request, report: report).run(on: dockerfile, plan: plan, context: context)
             let secrets = try await pool.run { [request] () throws(any Error) in try BuildSecrets(reading: request) }
             try await permission
-            let tools = try makeTools(state, scratch, registries, context.time, secrets)
+            let found = await remote
+            let carrier = MountCarrier(request.cache, remote: found, report: report)
+            let tools = try makeTools(state, scratch, registries, context.time, secrets, carrier)
             let cache = StepCache(
                 StepRecords(state, scratch: scratch, report: report), store: tools.store, lent: tools.blobs.cached,
-                policy: request.cache, remote: await remote, latest: context.time.latest, pool: pool, report: report)
+                policy: request.cache, remote: found, latest: context.time.latest, pool: pool, report: report)
             return try await body(
                 Preparation(
                     plan: plan, context: context, tools: tools, cache: cache, caches: caches, registries: registries))
@@ -108,14 +110,19 @@ package struct Builder: Sendable {
     private func image(of build: Preparation) async throws -> BuiltImage {
         do {
             let image = try await makeImage(build)
-            await build.caches.add(build.cache.results, blobs: build.tools.blobs, isPushed: request.pushes)
+            await keep(build, isPushed: request.pushes)
             return image
         } catch {
-            if !Task.isCancelled {
-                await build.caches.add(build.cache.results, blobs: build.tools.blobs, isPushed: false)
-            }
+            if !Task.isCancelled { await keep(build, isPushed: false) }
             throw error
         }
+    }
+
+    private func keep(_ build: Preparation, isPushed: Bool) async {
+        guard !request.cache.targets.isEmpty else { return }
+        await build.caches.add(
+            build.cache.results, await build.tools.carrier.pack(build.tools), blobs: build.tools.blobs,
+            isPushed: isPushed)
     }
 
     /// Builds the stages, publishing their layers meanwhile, and then writes and pushes the image.
@@ -198,7 +205,7 @@ package struct Builder: Sendable {
 
     private func makeTools(
         _ state: StateDirectory, _ scratch: Scratch, _ registries: Registries, _ time: CreationTime,
-        _ secrets: BuildSecrets
+        _ secrets: BuildSecrets, _ carrier: MountCarrier
     ) throws -> BuildTools {
         let store = BlobStore(state, scratch: scratch)
         let blobs = BlobFetcher(
@@ -218,7 +225,7 @@ package struct Builder: Sendable {
             sandbox: Sandbox(hostFiles: try HostFiles.ofBuilder(), usesUserAttributes: state.attributes == .user),
             caches: CacheMounts(
                 folder: state.mounts, namespace: namespace, cancellation: cancellation, report: report),
-            contexts: RootOwnedTrees(in: scratch, cancellation: cancellation),
+            carrier: carrier, contexts: RootOwnedTrees(in: scratch, cancellation: cancellation),
             secrets: secrets, pool: pool, cancellation: cancellation, report: report,
             slots: StepSlots(count: request.threads))
     }

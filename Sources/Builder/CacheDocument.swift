@@ -17,20 +17,33 @@ struct CacheDocument: Sendable, Codable {
 
     private(set) var version = 1
     /// The most recent first.
-    private(set) var records: [CacheRecord]
+    private(set) var records: [CacheRecord] = []
+    /// The cache mount that was used last first; `nil` where none were ever kept.
+    private(set) var mounts: [CachedMount]?
+
+    /// Cache mounts in one document.
+    private static let mountLimit = 100
+
+    /// What is there before anything is kept.
+    init() {}
 
     /// The records of a build and those that were there before, as far as they are young enough and there is room.
     ///
     /// - Parameters:
     ///   - new: win over old ones of the same step.
+    ///   - newMounts: win over old ones of the same cache.
     ///   - oldest: seconds since 1970.
-    init(_ new: [CacheRecord], and old: [CacheRecord], since oldest: Int64) {
+    ///   - bytes: what the files of all cache mounts may have together; `nil` for a build that keeps none.
+    init(
+        _ new: [CacheRecord], mounts newMounts: [CachedMount] = [], and old: CacheDocument, since oldest: Int64,
+        mountBytes bytes: Int64? = nil
+    ) {
         var seen: Set<Digest> = []
         var layers: Set<Digest> = []
         var size = 0
         records = []
         let order = { (a: CacheRecord, b: CacheRecord) in (b.made, a.key.hex) < (a.made, b.key.hex) }
-        for record in new.sorted(by: order) + old.sorted(by: order) where record.made >= oldest {
+        for record in new.sorted(by: order) + old.records.sorted(by: order) where record.made >= oldest {
             guard records.count < CacheDocument.recordLimit, seen.insert(record.key).inserted else { continue }
             size += (try? record.encoded().count) ?? CacheDocument.sizeLimit
             guard size < CacheDocument.sizeLimit else { break }
@@ -40,11 +53,31 @@ struct CacheDocument: Sendable, Codable {
             }
             records.append(record)
         }
+        var keys: Set<String> = []
+        var room = bytes ?? .max
+        let youngest = { (a: CachedMount, b: CachedMount) in (b.used, a.key) < (a.used, b.key) }
+        let kept = (newMounts.sorted(by: youngest) + (old.mounts ?? []).sorted(by: youngest)).filter { mount in
+            guard mount.used >= oldest, keys.count < CacheDocument.mountLimit, keys.insert(mount.key).inserted,
+                mount.bytes <= room
+            else { return false }
+            room -= mount.bytes
+            return true
+        }
+        mounts = kept.isEmpty ? nil : kept
     }
 
-    /// The layers of the records, each once, in an order that depends on nothing else.
+    /// Records of another document are looked for after those of this one.
+    func before(_ other: CacheDocument) -> CacheDocument {
+        var all = self
+        all.records += other.records
+        if let more = other.mounts { all.mounts = (mounts ?? []) + more }
+        return all
+    }
+
+    /// The layers of records and mounts, each once, in an order that depends on nothing else.
     var layers: [Descriptor] {
-        Dictionary(records.compactMap(\.layer?.descriptor).map { ($0.digest, $0) }) { first, _ in first }
+        let descriptors = records.compactMap(\.layer?.descriptor) + (mounts ?? []).map(\.layer.descriptor)
+        return Dictionary(descriptors.map { ($0.digest, $0) }) { first, _ in first }
             .values.sorted { $0.digest.hex < $1.digest.hex }
     }
 
@@ -69,6 +102,9 @@ struct CacheDocument: Sendable, Codable {
             guard let layer = record.layer else { return true }
             // What the manifest does not list, the registry need not keep.
             return layers.contains(layer.descriptor)
+        }
+        mounts = mounts?.prefix(CacheDocument.mountLimit).filter {
+            $0.isSound && layers.contains($0.layer.descriptor)
         }
     }
 }

@@ -48,7 +48,7 @@ struct CacheMounts: Sendable {
         if sharing == .private {
             for number in 0... {
                 let instance = try openOrMake(FilePath("\(number)"), in: place)
-                guard try lock(instance, LOCK_EX) else { continue }
+                guard try CacheMounts.lock(instance, LOCK_EX) else { continue }
                 try await complete(instance, pool, fill)
                 return try CacheLease(instance)
             }
@@ -62,6 +62,12 @@ struct CacheMounts: Sendable {
         try await complete(instance, pool, fill)
         if sharing == .shared { try await wait(for: instance, LOCK_SH, key) }
         return try CacheLease(instance)
+    }
+
+    /// Whether the first instance of a cache has contents.
+    func isFilled(_ key: Key) -> Bool {
+        let contents = key.name.appending("0").appending(CacheLease.contents.components)
+        return (try? folder.statusIfPresent(of: contents)) ?? nil != nil
     }
 
     /// Makes the first contents of a cache that begins empty.
@@ -93,7 +99,7 @@ struct CacheMounts: Sendable {
     }
 
     /// Whether the lock could be had at once.
-    private func lock(_ instance: Directory, _ kind: Int32) throws(SystemError) -> Bool {
+    static func lock(_ instance: Directory, _ kind: Int32) throws(SystemError) -> Bool {
         while true {
             if flock(instance.descriptor.raw, kind | LOCK_NB) == 0 { return true }
             if errno == EWOULDBLOCK { return false }
@@ -103,7 +109,7 @@ struct CacheMounts: Sendable {
 
     private func wait(for instance: Directory, _ kind: Int32, _ key: Key) async throws {
         var isTold = false
-        while try !lock(instance, kind) {
+        while try !CacheMounts.lock(instance, kind) {
             if cancellation.isCancelled { throw BuildError("the build was interrupted") }
             if !isTold { report(.note("waiting for the cache '\(key.id)', which another build uses")) }
             isTold = true

@@ -30,6 +30,8 @@ package struct CachePolicy: Sendable, Hashable {
     package var keepsCopies = true
     /// Whether results of RUN and WORKDIR are.
     package var keepsRuns = true
+    /// Bytes that the files of all cache mounts together may have in a registry; `nil` where they stay in the state folder.
+    package var mountLimit: Int64?
 
     package init() {}
 

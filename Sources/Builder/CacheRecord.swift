@@ -22,6 +22,8 @@ struct CacheRecord: Sendable, Hashable, Codable {
     let latest: Int64?
     /// When the step was done, in seconds since 1970.
     let made: Int64
+    /// What an ADD fetched that no checksum holds fast; `nil` for all else.
+    let fetched: [RemoteContent]?
 
     /// As `Layers.Layer`, as a document.
     struct Layer: Sendable, Hashable, Codable {
@@ -31,7 +33,7 @@ struct CacheRecord: Sendable, Hashable, Codable {
 
     init(
         _ instruction: String, inputs: StepInputs, identity: Digest, layer: Layers.Layer?, latest: Int64?,
-        made: Int64
+        made: Int64, fetched: [RemoteContent] = []
     ) {
         self.instruction = instruction
         self.inputs = inputs
@@ -39,6 +41,7 @@ struct CacheRecord: Sendable, Hashable, Codable {
         self.layer = layer.map { Layer(descriptor: $0.descriptor, diffID: $0.diffID) }
         self.latest = latest
         self.made = made
+        self.fetched = fetched.isEmpty ? nil : fetched
     }
 
     /// The same result, found under another key.
@@ -49,6 +52,7 @@ struct CacheRecord: Sendable, Hashable, Codable {
         layer = other.layer
         latest = other.latest
         made = other.made
+        fetched = other.fetched
     }
 
     var key: Digest { inputs.key }

@@ -56,6 +56,23 @@ struct GitFetch {
         throw missing.map { git.explain($0, location) } ?? BuildError("the ref names nothing")
     }
 
+    /// The commit that the ref is at, asked of the server without fetching it: what `run()` would fetch now. `nil` where a commit is
+    /// named in part, or the ref is not there.
+    func remoteTip() throws -> String? {
+        guard location.commit == nil else { return nil }
+        // A tag object stands for its commit.
+        let names = location.candidates.flatMap { [$0, "\($0)^{}"] }
+        let answer = try git.transfer(["ls-remote", "--", location.url] + names, of: location, in: folder)
+        guard answer.succeeded else { return nil }
+        var commits: [String: String] = [:]
+        for line in answer.output.split(separator: "\n") {
+            let parts = line.split(separator: "\t")
+            if parts.count == 2 { commits[String(parts[1])] = String(parts[0]) }
+        }
+        guard let ref = location.candidates.first(where: { commits[$0] != nil }) else { return nil }
+        return commits["\(ref)^{}"] ?? commits[ref]
+    }
+
     /// A commit that the server does not give out by its name, or whose name is not known whole: looked for in the history of
     /// the ref, a little of it first, then in all branches and tags.
     ///

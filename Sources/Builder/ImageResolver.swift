@@ -9,6 +9,20 @@ struct ImageResolver: Sendable {
     let registries: Registries
     let pool: BlockingPool
     let report: EventSink
+    /// Each image is asked for once in a build: a tag that is moved meanwhile does not split it.
+    private let answers = SingleFlight<[String], BaseImage>(keeps: true)
+
+    init(request: BuildRequest, registries: Registries, pool: BlockingPool, report: @escaping EventSink) {
+        self.request = request
+        self.registries = registries
+        self.pool = pool
+        self.report = report
+    }
+
+    /// Asks for an image that will be wanted; what is wrong with it is told then.
+    func fetchAhead(_ name: String, platform: String?) async {
+        _ = try? await image(name, platform: platform)
+    }
 
     /// The image that a stage's FROM names.
     ///
@@ -72,7 +86,12 @@ struct ImageResolver: Sendable {
             throw BuildError("the context '\(name)' is the folder '\(path.printable)', and a base must be an image")
         case nil: break
         }
-        return try await BaseImage.resolve(name, platform: wanted, layout: layout, registries: registries, pool: pool)
+        return try await answers.value(of: [
+            name, wanted.description, layout?.path.string ?? "", layout?.reference ?? "",
+        ]) {
+            [name, layout] in
+            try await BaseImage.resolve(name, platform: wanted, layout: layout, registries: registries, pool: pool)
+        }
     }
 
     /// A context by its name, or by another spelling of the same image: `golang` is `docker.io/library/golang:latest`.

@@ -276,22 +276,32 @@ struct LayerPlan {
         }
     }
 
+    struct Written {
+        /// For a view of the layer that does not unpack it.
+        var entries: [LayerEntry] = []
+        /// Whether every file that was read is still the one that was planned.
+        var isSteady = true
+    }
+
     /// Writes all entries and their content.
     ///
     /// - Parameter contents: what was read of `contentPlaces`.
-    /// - Returns: what was written, for a view of the layer that does not unpack it.
-    func write(to writer: inout LayerWriter, _ contents: LayerContents.Found) throws -> [LayerEntry] {
-        var written: [LayerEntry] = []
+    func write(to writer: inout LayerWriter, _ contents: LayerContents.Found) throws -> Written {
+        var written = Written()
         try forEachInOrder { item in
             switch item.content {
             case .none: try writer.add(item.entry)
             case .bytes(let bytes): try writer.add(item.entry, bytes: bytes)
-            case .file(let tree, let node): try writer.add(item.entry, content: try tree.open(node))
+            case .file(let tree, let node):
+                let file = try tree.open(node)
+                try writer.add(item.entry, content: file)
+                // The kernel sets the time of change at each writing, and nobody can set it back.
+                if try file.status().changed != node.status.changed { written.isSteady = false }
             case .packed(let place):
                 try writer.add(item.entry, content: contents.spool.file, at: try contents.offset(of: place))
             case .stretch(let spool, let offset): try writer.add(item.entry, content: spool.file, at: offset)
             }
-            written.append(item.entry)
+            written.entries.append(item.entry)
         }
         return written
     }

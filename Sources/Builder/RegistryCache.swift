@@ -23,15 +23,15 @@ struct RegistryCache: Sendable {
     // MARK: Reading
 
     /// All records that are there. What cannot be read is a warning; that there is nothing yet is none.
-    func load() async -> [CacheRecord] {
+    func load() async -> CacheDocument {
         async let usual = load(tag)
         async let dated = newestDated()
-        var records = await usual
-        if let newest = await dated { records = await load(newest) + records }
-        return records
+        let document = await usual
+        guard let newest = await dated else { return document }
+        return await load(newest).before(document)
     }
 
-    private func load(_ tag: String) async -> [CacheRecord] {
+    private func load(_ tag: String) async -> CacheDocument {
         let name = "the cache \(reference(tag))"
         do {
             let client = registries.client(for: place.registry, to: .pull)
@@ -39,17 +39,17 @@ struct RegistryCache: Sendable {
             do throws(RegistryError) { fetched = try await client.manifest(of: reference(tag)) } catch {
                 guard error.status == 404 else { throw error }
                 report(.detail("\(name) does not exist yet"))
-                return []
+                return CacheDocument()
             }
             let manifest = try CanonicalJSON.decode(Manifest.self, from: Data(fetched.bytes), name: name)
             guard manifest.config.mediaType == CacheDocument.mediaType else {
                 throw OCIError("it is an image, and no cache")
             }
             let bytes = try await client.smallBlob(manifest.config, repository: place.repository)
-            return try CacheDocument(decoding: bytes, of: manifest, name: name).records
+            return try CacheDocument(decoding: bytes, of: manifest, name: name)
         } catch {
             report(.warning("\(name) is not used: \(error)"))
-            return []
+            return CacheDocument()
         }
     }
 
@@ -69,19 +69,25 @@ struct RegistryCache: Sendable {
 
     // MARK: Writing
 
-    /// Adds the records of a build to those that are there. What cannot be written is a warning.
+    /// Adds the records and cache mounts of a build to those that are there. What cannot be written is a warning.
     ///
     /// - Parameters:
+    ///   - mountBytes: what the files of all cache mounts may have; `nil` for a build that keeps none.
     ///   - mounts: repositories of this registry that may have the layers, the image's own among them.
     ///   - oldest: records made before are left out, in seconds since 1970.
-    func add(_ results: [StepCache.Result], blobs: BlobFetcher, mounts: [String], since oldest: Int64) async {
+    func add(
+        _ results: [StepCache.Result], _ parcels: [MountCarrier.Parcel], mountBytes: Int64?, blobs: BlobFetcher,
+        mounts: [String], since oldest: Int64
+    ) async {
         do {
             let old = await load()
-            let document = CacheDocument(results.map(\.record), and: old, since: oldest)
-            let present = Set(old.compactMap(\.layer?.descriptor.digest))
-            let layers = results.compactMap(\.layer).filter { stored in
+            let document = CacheDocument(
+                results.map(\.record), mounts: parcels.map(\.mount), and: old, since: oldest, mountBytes: mountBytes)
+            let present = Set(old.layers.map(\.digest))
+            let listed = Set(document.layers.map(\.digest))
+            let layers = (results.compactMap(\.layer) + parcels.map(\.layer)).filter { stored in
                 let digest = stored.layer.descriptor.digest
-                return !present.contains(digest) && document.layers.contains { $0.digest == digest }
+                return !present.contains(digest) && listed.contains(digest)
             }
             try await Set(layers).forEachConcurrently(width: 4) { stored in
                 try await upload(stored, blobs: blobs, mounts: mounts)

@@ -44,7 +44,7 @@ struct RemoteSources: Sendable {
     ///
     /// - Parameter name: what the file is called in the folder that is returned.
     /// - Throws: `RegistryError` if it cannot be fetched, `BuildError` if it is not the one that the checksum names.
-    func fetch(_ remote: RemoteFile, as name: String) async throws -> FetchedFolder {
+    func fetch(_ remote: RemoteFile, as name: String) async throws -> (folder: FetchedFolder, content: RemoteContent) {
         report(.note("fetching \(remote.url)"))
         let fetched = FetchedFolder(try scratch.makeFolder("add"), in: scratch)
         let file = try fetched.folder.openName(Array(name.utf8), O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
@@ -54,7 +54,21 @@ struct RemoteSources: Sendable {
                 "\(remote.url) is not the expected file: its checksum is \(found.digest), --checksum says \(checksum)")
         }
         try RemoteSources.settle(file, modified: found.lastModified ?? Timestamp(seconds: 0))
-        return fetched
+        return (
+            fetched,
+            RemoteContent(address: remote.address, content: found.digest.description, version: found.version)
+        )
+    }
+
+    /// Whether the server still has the version of a file that was fetched before.
+    func isUnchanged(_ remote: RemoteFile, since version: FileVersion) async -> Bool {
+        do {
+            return await files.isUnchanged(
+                remote.url, since: version, authorization: try authorization(for: remote))
+        } catch {
+            // What is wrong with a secret is told when the file is fetched.
+            return false
+        }
     }
 
     /// A secret's, as with BuildKit, else that in the address.
@@ -77,18 +91,10 @@ struct RemoteSources: Sendable {
     /// Checks out the commit that a repository's address and checksum name, with its submodules.
     ///
     /// - Throws: `BuildError` that says which of repository, ref, commit and subdirectory is at fault.
-    func checkOut(_ source: GitSource) async throws -> FetchedFolder {
+    func checkOut(_ source: GitSource) async throws -> (folder: FetchedFolder, content: RemoteContent) {
         let location = source.location
         report(.note("fetching \(location.url) \(location.commit ?? location.ref ?? "HEAD")"))
-        var settings = gitSettings
-        // Of the context's server alone it was said that its certificate does not count.
-        if !isOfContext(location) { settings.skipsTLSVerification = false }
-        let git = try GitProgram(
-            environment: gitEnvironment, credentials: try credentials(for: location), for: location, settings: settings,
-            cancellation: cancellation, report: report,
-            credentialHint:
-                "give --secret id=GIT_AUTH_TOKEN; the context's credentials are only for repositories on the context's host"
-        )
+        let git = try program(for: location)
         return try await pool.run { [scratch, report] () throws(any Error) in
             let checkout = try GitCheckout.make(location, with: git, in: scratch)
             let fetched = FetchedFolder(checkout.folder, in: scratch)
@@ -113,8 +119,30 @@ struct RemoteSources: Sendable {
                 }
                 try fetched.enter(source.subdirectory, of: location)
             }
-            return fetched
+            return (fetched, RemoteContent(address: source.address, content: checkout.commit, version: nil))
         }
+    }
+
+    /// The commit that a repository's ref is at; `nil` if the server does not say so.
+    func tip(of source: GitSource) async -> String? {
+        let location = source.location
+        guard let git = try? program(for: location) else { return nil }
+        return await pool.run { [scratch] in
+            guard let folder = try? scratch.makeFolder("tip") else { return nil }
+            return try? GitFetch(location: location, git: git, folder: folder, depth: 1).remoteTip()
+        }
+    }
+
+    private func program(for location: GitLocation) throws -> GitProgram {
+        var settings = gitSettings
+        // Of the context's server alone it was said that its certificate does not count.
+        if !isOfContext(location) { settings.skipsTLSVerification = false }
+        return try GitProgram(
+            environment: gitEnvironment, credentials: try credentials(for: location), for: location, settings: settings,
+            cancellation: cancellation, report: report,
+            credentialHint:
+                "give --secret id=GIT_AUTH_TOKEN; the context's credentials are only for repositories on the context's host"
+        )
     }
 
     /// A secret's, else those in the address, else the context's, if scheme, host and port are the same.

@@ -9,6 +9,11 @@ extension StageBuilder {
         let spool = add.unpack != false ? try ArchiveSpool(in: tools.scratch) : nil
         // What was fetched is read when the layer is written.
         var fetched: [FetchedFolder] = []
+        var contents: [RemoteContent] = []
+        func keep(_ added: (folder: FetchedFolder, content: RemoteContent), _ source: AddSource) {
+            fetched.append(added.folder)
+            if source.changingAddress != nil { contents.append(added.content) }
+        }
         for source in sources {
             switch source {
             case .local(let word):
@@ -17,14 +22,15 @@ extension StageBuilder {
             case .file(let remote, let word):
                 // A file that was fetched is unpacked only if the Dockerfile says so.
                 operation.spool = add.unpack == true ? spool : nil
-                fetched.append(try await addFile(remote, at: word, to: add.destination, with: &operation))
+                keep(try await addFile(remote, at: word, to: add.destination, with: &operation), source)
             case .git(let repository, let word):
                 operation.spool = nil
-                fetched.append(try await addRepository(repository, at: word, with: &operation))
+                keep(try await addRepository(repository, at: word, with: &operation), source)
             }
         }
         try copyHeredocs(add.sources, with: &operation)
         try await commit(operation.plan, createdBy: historyText(of: instruction))
         withExtendedLifetime(fetched) {}
+        added = contents
     }
 }

@@ -6,18 +6,18 @@ import SystemIO
 extension StageBuilder {
     /// Fetches a file and plans it, under the rules for a file of the context with mode 0600.
     ///
-    /// - Returns: where it is until the layer is written.
+    /// - Returns: where it is until the layer is written, and what it was.
     func addFile(
         _ remote: RemoteFile, at word: Word, to destination: Word, with operation: inout CopyOperation
-    ) async throws -> FetchedFolder {
+    ) async throws -> (folder: FetchedFolder, content: RemoteContent) {
         let needsName = try isFolder(destination, in: operation.plan)
         let unnamed = BuildError(
             "the address '\(remote.url)' ends in no name that a file may have", at: word.range,
             hint: "say in the destination what the file is called: '\(destination.text.dropSlashes)/NAME'")
         guard !needsName || remote.name != nil || operation.spool != nil else { throw unnamed }
         let name = remote.name ?? "file"
-        let fetched: FetchedFolder
-        do { fetched = try await tools.remotes.fetch(remote, as: name) } catch {
+        let (fetched, content): (FetchedFolder, RemoteContent)
+        do { (fetched, content) = try await tools.remotes.fetch(remote, as: name) } catch {
             throw BuildError(fetching: remote, error).at(word.range)
         }
         if needsName, remote.name == nil {
@@ -26,21 +26,21 @@ extension StageBuilder {
             }
         }
         operation = try await planned(name.escapedForWildcards, of: fetched, at: word, with: operation)
-        return fetched
+        return (fetched, content)
     }
 
     /// Checks a repository out and plans what is in it.
     ///
-    /// - Returns: where it is until the layer is written.
+    /// - Returns: where it is until the layer is written, and what it was.
     func addRepository(
         _ repository: GitSource, at word: Word, with operation: inout CopyOperation
-    ) async throws -> FetchedFolder {
-        let fetched: FetchedFolder
-        do { fetched = try await tools.remotes.checkOut(repository) } catch {
+    ) async throws -> (folder: FetchedFolder, content: RemoteContent) {
+        let (fetched, content): (FetchedFolder, RemoteContent)
+        do { (fetched, content) = try await tools.remotes.checkOut(repository) } catch {
             throw BuildError(error, doing: "'\(repository.location.url)' cannot be added").at(word.range)
         }
         operation = try await planned(".", of: fetched, at: word, with: operation)
-        return fetched
+        return (fetched, content)
     }
 
     /// The operation with a path of what was fetched planned.

@@ -9,10 +9,12 @@ extension StageBuilder {
         let source = try await self.source(of: copy)
         var operation = try await operation(to: copy.destination, copy.options, keepsParents: copy.parents)
         operation = try await copyPaths(copy.sources, from: source, with: operation, keepsParents: copy.parents)
-        copiedFingerprint = FilesDigest.fingerprint(of: operation.plan)
+        let fingerprint = FilesDigest.fingerprint(of: operation.plan)
         // Docker copies what is written out in the Dockerfile after everything else.
         try copyHeredocs(copy.sources, with: &operation)
-        try await commit(operation.plan, from: source.layers, createdBy: historyText(of: instruction))
+        let isSteady = try await commit(
+            operation.plan, from: source.layers, createdBy: historyText(of: instruction))
+        copied = CopiedFiles(fingerprint: fingerprint, isSteady: isSteady)
     }
 
     /// The operation with all sources planned that are paths.

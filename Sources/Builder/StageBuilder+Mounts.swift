@@ -191,15 +191,19 @@ extension StageBuilder {
         }
         var leases: [CacheMounts.Key: CacheLease] = [:]
         for request in requests.values.sorted(by: { $0.key.name.string < $1.key.name.string }) {
-            let owner = request.key.owner
+            let (key, owner) = (request.key, request.key.owner)
             let copy = TreeCopy(cancellation: tools.cancellation)
+            let arrival = await tools.carrier.bring(key, tools)
             do {
-                leases[request.key] = try await tools.caches.take(
-                    request.key, sharing: request.sharing, pool: tools.pool
-                ) { name, folder in
+                let lease = try await tools.caches.take(
+                    key, sharing: request.sharing, pool: tools.pool
+                ) { [tools] name, folder in
+                    if let arrival, tools.carrier.lay(arrival, as: name, in: folder, owner, tools) { return }
                     guard let tree = request.fill else { return try CacheMounts.makeEmpty(name, in: folder, owner) }
                     try copy.copy(tree, to: name, in: folder)
                 }
+                tools.carrier.use(key, lease)
+                leases[key] = lease
             } catch {
                 throw BuildError(error, doing: "the cache '\(request.key.id)' cannot be used").at(request.range)
             }

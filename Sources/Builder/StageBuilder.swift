@@ -13,8 +13,17 @@ struct StageBuilder {
     let numbers: (first: Int, count: Int)
     /// Told of every layer at once, so that publishing overlaps building; `nil` for a stage that is not published.
     let publish: (@Sendable (StoredLayer) -> Void)?
-    /// Of the files that the last COPY took.
-    var copiedFingerprint = 0
+    /// The files that the last COPY took.
+    var copied: CopiedFiles?
+
+    /// What servers had that the last ADD fetched without a checksum.
+    var added: [RemoteContent] = []
+
+    struct CopiedFiles: Sendable {
+        let fingerprint: Int
+        /// Whether they were not changed while they were read.
+        let isSteady: Bool
+    }
 
     /// What a stage needs of the build around it.
     struct Surroundings: Sendable {
@@ -125,17 +134,25 @@ struct StageBuilder {
     /// Writes a planned layer, or records that the step changed nothing.
     ///
     /// - Parameter sources: the layers that planned files may come from.
-    mutating func commit(_ plan: LayerPlan, from sources: [StoredLayer] = [], createdBy text: String) async throws {
-        guard try plan.changesAnything() else { return draft.appendHistory(text) }
+    /// - Returns: whether no file was changed since it was planned.
+    @discardableResult
+    mutating func commit(
+        _ plan: LayerPlan, from sources: [StoredLayer] = [], createdBy text: String
+    ) async throws -> Bool {
+        guard try plan.changesAnything() else {
+            draft.appendHistory(text)
+            return true
+        }
         let contents = try await LayerContents(tools: tools).bring(plan.contentPlaces, of: sources)
         let maker = tools.maker
-        let (layer, entries) = try await tools.pool.run { () throws(any Error) in
-            var entries: [LayerEntry] = []
-            let layer = try maker.make { writer in entries = try plan.write(to: &writer, contents) }
-            return (layer, entries)
+        let (layer, written) = try await tools.pool.run { () throws(any Error) in
+            var written = LayerPlan.Written()
+            let layer = try maker.make { writer in written = try plan.write(to: &writer, contents) }
+            return (layer, written)
         }
-        tools.indices.remember(layer, entries: entries)
+        tools.indices.remember(layer, entries: written.entries)
         draft.append(StoredLayer(layer: layer, origin: .store), createdBy: text)
+        return written.isSteady
     }
 
     /// The users and groups of the stage as it is now.

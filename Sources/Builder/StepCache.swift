@@ -1,3 +1,4 @@
+import Dockerfile
 import Layers
 import OCI
 import Synchronization
@@ -26,6 +27,8 @@ final class StepCache: Sendable {
     private let lent: CachedLayers
     private let policy: CachePolicy
     private let remote: [Digest: CachedStep]
+    /// What servers had when the ADDs of registries' records were done.
+    private let fetched: [RemoteContent]
     /// No file of the image is younger, in seconds since 1970.
     private let latest: Int64?
     private let pool: BlockingPool
@@ -35,7 +38,7 @@ final class StepCache: Sendable {
     /// - Parameter remote: what registries have, the place to ask first coming first.
     init(
         _ records: StepRecords, store: BlobStore, lent: CachedLayers, policy: CachePolicy,
-        remote: [(place: CachePolicy.Place, records: [CacheRecord])], latest: Timestamp?, pool: BlockingPool,
+        remote: [(place: CachePolicy.Place, document: CacheDocument)], latest: Timestamp?, pool: BlockingPool,
         report: @escaping EventSink
     ) {
         self.records = records
@@ -47,8 +50,8 @@ final class StepCache: Sendable {
         self.report = report
         let oldest = Timestamp.now.seconds - policy.timeToLive
         var found: [Digest: CachedStep] = [:]
-        for (place, records) in remote {
-            for record in records where record.made >= oldest && found[record.key] == nil {
+        for (place, document) in remote {
+            for record in document.records where record.made >= oldest && found[record.key] == nil {
                 let origin = BlobOrigin.registry(place.registry, repository: place.repository)
                 let layer = record.layer.map {
                     StoredLayer(layer: Layer(descriptor: $0.descriptor, diffID: $0.diffID), origin: origin)
@@ -57,6 +60,7 @@ final class StepCache: Sendable {
             }
         }
         self.remote = found
+        fetched = found.values.flatMap { $0.record.fetched ?? [] }
     }
 
     /// Whether steps of a stage are looked up at all.
@@ -123,6 +127,22 @@ final class StepCache: Sendable {
     /// What the same step depended on when it was last done.
     func lastInputs(of step: Digest) async -> StepInputs? {
         await pool.run { [records] in records.last(of: step)?.inputs }
+    }
+
+    /// Whether there can be no result of a COPY, whatever its files are: then it need not be known what they are before it is done.
+    ///
+    /// What another stage of the same files has is done again then, and gives the same.
+    func hasNothing(of instruction: Instruction, in stage: StagePlan) async -> Bool {
+        guard case .copy(let copy) = instruction.kind, copy.from == nil, policy.sources.isEmpty, policy.targets.isEmpty,
+            serves(stage) || !policy.isUsed
+        else { return false }
+        guard policy.isUsed else { return true }
+        return await lastInputs(of: stage.identity(of: instruction)) == nil
+    }
+
+    /// What servers had when a step was done before, here or elsewhere.
+    func fetched(by step: Digest) async -> [RemoteContent] {
+        await pool.run { [records] in records.last(of: step)?.fetched ?? [] } + fetched
     }
 
     /// All that was found or made, the oldest key first: for a registry.

@@ -10,7 +10,7 @@ struct StepInputs: Hashable, Sendable {
     }
 
     /// Changed whenever the same inputs may give another layer than before.
-    static let scheme = "1"
+    static let scheme = "2"
     /// Parts that a record may have: more than any instruction has.
     private static let limit = 100_000
 

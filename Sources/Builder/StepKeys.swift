@@ -12,6 +12,7 @@ struct StepKeys: Sendable {
     /// Images and folders that are no stages.
     let external: [String: StageBuilder.ExternalSource]
     let files: FilesDigests
+    let remotes: RemoteContents
     let compression: CompressionPipeline.Format
 
     /// The inputs of an expanded instruction that makes a layer.
@@ -19,17 +20,19 @@ struct StepKeys: Sendable {
     /// - Parameters:
     ///   - below: the identity of what the stage holds before the step.
     ///   - stages: the identities of the stages that the step takes files from.
+    ///   - contents: what servers have at the addresses of an ADD that may change; see `RemoteContents`.
     /// - Returns: `nil` if they are not known before the step is done: something is fetched that may change, a stage's identity
     ///   is missing, or files are.
     func inputs(
-        of instruction: Instruction, in state: StageState, on below: Digest, stages: [Int: Digest]
+        of instruction: Instruction, in state: StageState, on below: Digest, stages: [Int: Digest],
+        contents: [Digest: String] = [:]
     ) async throws -> StepInputs? {
         var inputs = begin(instruction, in: state, on: below)
         let hasAll =
             switch instruction.kind {
             case .run(let run): try await add(run, state, stages, to: &inputs)
             case .copy(let copy): try await add(copy, state, stages, to: &inputs)
-            case .add(let add): try await self.add(add, to: &inputs)
+            case .add(let add): try await self.add(add, contents, to: &inputs)
             case .workdir(let path): add(directory: path.text, state, to: &inputs)
             default: false
             }
@@ -46,6 +49,40 @@ struct StepKeys: Sendable {
         inputs.add("copied files", files.digest)
         return inputs
     }
+
+    /// What an instruction reads of the context and of folders that the command line names.
+    func files(of instruction: Instruction, in state: StageState) throws -> [FilesOfFolder] {
+        switch instruction.kind {
+        case .copy(let copy):
+            let paths = CopiedPaths(copy.sources, copy.options, keepsParents: copy.parents)
+            return [filesOfFolder(try copy.from.map { try state.plan.reference($0) }, paths)].compactMap(\.self)
+        case .add(let add):
+            let words = try AddSource.all(of: add).compactMap { if case .local(let word) = $0 { word } else { nil } }
+            guard !words.isEmpty else { return [] }
+            return [filesOfFolder(nil, CopiedPaths(words.map { .path($0) }, add.options))].compactMap(\.self)
+        case .run(let run):
+            return try run.mounts.compactMap { written in
+                let mount = try written.resolved()
+                guard let (from, source) = mount.origin else { return nil }
+                let reference = try from.map { try state.plan.mountReference(Word($0, range: mount.range)) }
+                return filesOfFolder(reference, CopiedPaths(path: source, range: mount.range))
+            }
+        default: return []
+        }
+    }
+
+    private func filesOfFolder(_ reference: StageGraph.Reference?, _ paths: CopiedPaths) -> FilesOfFolder? {
+        guard let reference else {
+            return FilesOfFolder(paths: paths, source: context.source, place: StepKeys.contextPlace)
+        }
+        guard case .image(let name) = reference, case .folder(let folder)? = external[name] else { return nil }
+        return FilesOfFolder(
+            paths: paths, source: .init(folder: folder, name: name), place: StepKeys.place(ofFolder: name))
+    }
+
+    private static let contextPlace = ["context"]
+
+    private static func place(ofFolder name: String) -> [String] { ["folder", name] }
 
     private func begin(_ instruction: Instruction, in state: StageState, on below: Digest) -> StepInputs {
         var inputs = StepInputs()
@@ -82,7 +119,9 @@ struct StepKeys: Sendable {
         for case .heredoc(let heredoc) in sources { inputs.add("heredoc \(heredoc.name)", [heredoc.contents]) }
     }
 
-    private func add(_ add: AddInstruction, to inputs: inout StepInputs) async throws -> Bool {
+    private func add(
+        _ add: AddInstruction, _ contents: [Digest: String], to inputs: inout StepInputs
+    ) async throws -> Bool {
         self.add(add.sources, add.destination, add.options, keepsParents: false, to: &inputs)
         inputs.add("unpacks", [add.unpack.map { "\($0)" } ?? "local archives"])
         var local: [FileSource] = []
@@ -90,10 +129,10 @@ struct StepKeys: Sendable {
             switch source {
             case .local(let word): local.append(.path(word))
             case .file(let file, _):
-                guard let checksum = file.checksum else { return false }
-                inputs.add("file \(file.url)", checksum)
+                guard let checksum = file.checksum?.description ?? contents[file.address] else { return false }
+                inputs.add("file \(file.url)", [checksum])
             case .git(let source, _):
-                guard let commit = source.wholeCommit else { return false }
+                guard let commit = source.wholeCommit ?? contents[source.address] else { return false }
                 inputs.add(
                     "repository \(source.location.url)",
                     [
@@ -146,7 +185,7 @@ struct StepKeys: Sendable {
     ) async throws -> Bool {
         let found: FilesDigest?
         switch reference {
-        case nil: found = try await files.digest(of: paths, in: context.source, named: ["context"])
+        case nil: found = try await files.digest(of: paths, in: context.source, named: StepKeys.contextPlace)
         case .stage(let index)?:
             guard let identity = stages[index] else { return false }
             inputs.add("stage \(name)", identity)
@@ -161,7 +200,7 @@ struct StepKeys: Sendable {
                 return true
             case .folder(let folder)?:
                 found = try await files.digest(
-                    of: paths, in: .init(folder: folder, name: image), named: ["folder", image])
+                    of: paths, in: .init(folder: folder, name: image), named: StepKeys.place(ofFolder: image))
             case nil: return false
             }
         }
@@ -206,13 +245,6 @@ extension FileSource {
         case .path(let word): word.text
         case .heredoc(let heredoc): "<<\(heredoc.name)"
         }
-    }
-}
-
-extension GitSource {
-    /// The commit in full, if the Dockerfile names it: then what is fetched cannot change.
-    fileprivate var wholeCommit: String? {
-        [location.commit, checksum].compactMap(\.self).first { $0.utf8.count >= 40 }
     }
 }
 

@@ -67,13 +67,24 @@ final class StepRecords: Sendable {
             let file = try scratch.makeFile("step")
             do {
                 try file.descriptor.writeAll(try record.encoded())
-                try scratch.folder.rename(file.name, to: FilePath(name), in: state.steps)
+                try place(file.name, as: FilePath(name))
             } catch {
                 try? scratch.folder.remove(file.name)
                 throw error
             }
         } catch {
             warn("the result of a step is not kept: \(error)")
+        }
+    }
+
+    private func place(_ file: FilePath, as name: FilePath) throws(SystemError) {
+        do throws(SystemError) {
+            try scratch.folder.rename(file, to: name, in: state.steps)
+        } catch {
+            // A folder has no business there, and no file takes its place by itself.
+            guard error.errno == .isDirectory else { throw error }
+            try state.steps.removeTree(name)
+            try scratch.folder.rename(file, to: name, in: state.steps)
         }
     }
 

@@ -5,7 +5,7 @@ package import SystemIO
 
 /// Fetches files from addresses that a user named: with the patience that registries get, without their tokens.
 package struct FileClient: Sendable {
-    private let transport: any HTTPTransport
+    let transport: any HTTPTransport
     private let policy: RetryPolicy
     private let pacing: Pacing
 
@@ -17,7 +17,7 @@ package struct FileClient: Sendable {
 
     /// What is sent as `Authorization`. No description shows it.
     package struct Authorization: Sendable, CustomStringConvertible {
-        fileprivate let header: String
+        let header: String
         /// Where it is from, for messages: "the user information in the address".
         package let origin: String
 
@@ -43,6 +43,8 @@ package struct FileClient: Sendable {
         package let size: Int64
         /// What the server says, if it says something that is a time.
         package let lastModified: Timestamp?
+        /// By which the server tells whether it is still this file, if it does.
+        package let version: FileVersion?
     }
 
     /// Writes what is at `url` to an open file, from its start.

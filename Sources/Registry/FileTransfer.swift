@@ -119,6 +119,6 @@ final class FileReceiver: HTTPReceiver, @unchecked Sendable {
         swap(&finished, &hash)
         return FileClient.File(
             digest: Digest(sha256: finished.finish()), size: received,
-            lastModified: response.head["Last-Modified"].flatMap(HTTPDate.parse))
+            lastModified: response.head["Last-Modified"].flatMap(HTTPDate.parse), version: FileVersion(response.head))
     }
 }

@@ -49,6 +49,16 @@ struct CacheOptions: ParsableArguments {
         help: "Keep results of RUN and WORKDIR in registries.")
     var keepsRuns = true
 
+    @Flag(
+        name: .customLong("cache-mounts"),
+        help: "Carry what is in RUN --mount=type=cache in the registry's cache, too.")
+    var carriesMounts = false
+
+    @Option(
+        name: .customLong("cache-mounts-limit"),
+        help: ArgumentHelp("What the files of all of these may have together, as 2GB or 500MB.", valueName: "size"))
+    var mountLimit = "2GB"
+
     @Flag(name: .customLong("no-push-cache"), help: "Only read the cache of --cache.")
     var isReadOnly = false
 
@@ -77,6 +87,16 @@ struct CacheOptions: ParsableArguments {
         }
         policy.sources += try sources.map { try Self.place($0, "--cache-from") }
         policy.targets += try targets.map { try Self.place($0, "--cache-to") }
+        guard let bytes = PruneCommand.bytes(mountLimit) else {
+            throw ValidationError("--cache-mounts-limit '\(mountLimit)': expected a number with its unit, as 2GB")
+        }
+        if carriesMounts {
+            guard !policy.sources.isEmpty || !policy.targets.isEmpty else {
+                throw ValidationError(
+                    "--cache-mounts is for a cache in a registry: add --cache, --cache-from or --cache-to")
+            }
+            policy.mountLimit = bytes
+        }
         return policy
     }
 

@@ -5,37 +5,42 @@ import Testing
 /// Random Dockerfiles are built without a cache, with a full one, from a registry, and with damaged ones: the image is always the same.
 @Suite("Cache property", .enabled(if: !RunIsolation.possible.isEmpty, RunIsolation.none))
 struct CachePropertyTests {
-    /// Each round is another Dockerfile; a failing one is told by its number.
-    private static let rounds = 12
+    /// Each round is another Dockerfile, made of the seed and the round's number.
+    private static let rounds = 40
 
     @Test("caches never change an image, whole, empty or damaged")
     func sameImage() throws {
         let registry = try DockerRegistry()
+        // IMGBUILD_TEST_SEED tries other Dockerfiles; a failure names the one to try again.
+        let seed = Program.environment()["IMGBUILD_TEST_SEED"].flatMap { UInt64($0) } ?? 17
         for round in 0..<Self.rounds {
-            var random = Dice(seed: UInt64(round) &* 7919 &+ 17)
+            var random = Dice(seed: UInt64(round) &* 7919 &+ seed)
             let dockerfile = Self.dockerfile(&random)
             let site = try BuildSite(dockerfile, files: ["a": "a\n", "b": "bb\n", "dir/c": "c\n", "dir/d": "d\n"])
             func build(_ state: String, _ more: [String]) throws -> String {
                 let build = try site.build(
-                    ["--timestamp", "1700000000", RunIsolation.possible[0].flag] + more,
+                    ["--timestamp", "1700000000", "--no-push", RunIsolation.possible[0].flag] + more,
                     state: site.folder.appending(state), cached: true)
-                try #require(build.status == 0, "round \(round):\n\(dockerfile)\n\(build.log)")
+                try #require(build.status == 0, "seed \(seed), round \(round):\n\(dockerfile)\n\(build.log)")
                 return try #require(build.digest)
             }
-            let name = "\(registry.host)/round\(round)/app"
-            let cold = try build("b", ["--cache", "--dest", "\(name):1"])
-            var digests = [try build("b", ["--no-push"])]
-            digests.append(try build("c", ["--no-push", "--cache", "--cache-repo", "\(name)/cache"]))
+            let cache = "\(registry.host)/round\(round)"
+            let cold = try build("a", ["--cache-to", cache])
+            let warm = try build("a", [])
             let damage = Self.damage[random.below(Self.damage.count)]
-            try Program.require(["sh", "-c", damage], in: site.folder.appending("b"))
-            digests.append(try build("b", ["--no-push"]))
-            let layers = "find \(registry.storage)/docker/registry/v2/blobs -name data"
-            try Program.require([
-                "sh", "-c", "\(layers) | awk 'NR % 3 == \(random.below(3))' | xargs -r truncate -s 40",
-            ])
-            digests.append(
-                try build("d", ["--no-push", "--cache-from", "\(name)/cache", "--oci-layout-path", "out"]))
-            #expect(digests == Array(repeating: cold, count: digests.count), "round \(round):\n\(dockerfile)")
+            try Program.require(["sh", "-c", damage], in: site.folder.appending("a"))
+            let damaged = try build("a", [])
+            // Every second round finds the registry's layers as they should be.
+            if random.below(2) == 0 {
+                let layers = "find \(registry.storage)/docker/registry/v2/blobs -name data"
+                try Program.require([
+                    "sh", "-c", "\(layers) | awk 'NR % 3 == \(random.below(3))' | xargs -r truncate -s 40",
+                ])
+            }
+            let remote = try build("b", ["--cache-from", cache, "--oci-layout-path", "out"])
+            #expect(
+                [warm, damaged, remote] == [cold, cold, cold],
+                "seed \(seed), round \(round), damage '\(damage)':\n\(dockerfile)")
         }
     }
 

@@ -147,6 +147,96 @@ struct RegistryCacheTests {
         #expect(build.log.contains("warning"), "\(build.log)")
     }
 
+    @Test("results that are too old are not used, and left out when the cache is written again")
+    func old() throws {
+        let rig = try Rig("FROM scratch\nCOPY input /a\n")
+        _ = try rig.build("a")
+        try Program.require(["sleep", "2"])
+        #expect(rig.cached(try rig.build("b", ["--cache", "--no-push-cache"])) == 1)
+        #expect(rig.cached(try rig.build("c", ["--cache", "--cache-ttl", "1s"])) == 0)
+        try Program.require(["sleep", "2"])
+        try rig.site.folder.write("FROM scratch\nCOPY input /b\n", to: "context/Dockerfile")
+        _ = try rig.build("d", ["--cache", "--cache-ttl", "1s"])
+        try rig.site.folder.write("FROM scratch\nCOPY input /a\n", to: "context/Dockerfile")
+        #expect(rig.cached(try rig.build("e")) == 0, "the old result is gone")
+    }
+
+    @Test("where tags cannot be moved each cache gets one of its own, and the youngest is read")
+    func immutable() throws {
+        let rig = try Rig("FROM scratch\nCOPY input /a\n")
+        let proxy = try FaultProxy(to: rig.registry.port)
+        let reaching = ["--insecure-registry", proxy.host]
+        // The first writing makes the tag; all that follow are refused as ECR does.
+        _ = try rig.build("a", reaching + ["--cache-to", "\(proxy.host)/cache"])
+        try proxy.add([
+            FaultProxy.Fault.answer(
+                "PUT /v2/cache/manifests/imgbuild-image-[a-z]*-[a-z0-9]*-[0-9a-f]{8}$", 400,
+                #"{"errors":[{"code":"TAG_INVALID","message":"The image tag already exists in the 'cache' repository and cannot be overwritten because the tag is immutable."}]}"#
+            ).always
+        ])
+        for (state, input) in [("b", "two\n"), ("c", "three\n")] {
+            try rig.site.folder.write(input, to: "context/input")
+            let build = try rig.build(
+                state, reaching + ["--cache-from", "\(proxy.host)/cache", "--cache-to", "\(proxy.host)/cache"])
+            #expect(
+                rig.cached(build) == 0 && build.log.contains("cannot be moved: the cache gets the tag"), "\(build.log)")
+            let again = try rig.build(state + "again", reaching + ["--cache-from", "\(proxy.host)/cache"])
+            #expect(rig.cached(again) == 1 && again.digest == build.digest, "\(again.log)")
+        }
+        // What the first tag and the earlier ones have is there as well.
+        for input in ["one\n", "two\n"] {
+            try rig.site.folder.write(input, to: "context/input")
+            #expect(
+                rig.cached(try rig.build("d" + input.prefix(3), reaching + ["--cache-from", "\(proxy.host)/cache"]))
+                    == 1)
+        }
+    }
+
+    @Test("results of several caches are used side by side, and the first that has one counts")
+    func several() throws {
+        let rig = try Rig("FROM busybox\nRUN head -c 8 /dev/urandom >/r\nCOPY input /a\n")
+        let (one, two) = ("\(rig.registry.host)/one:x", "\(rig.registry.host)/two:y")
+        let first = try rig.build("a", ["--cache-to", one])
+        let second = try rig.build("b", ["--cache-to", two])
+        #expect(first.digest != second.digest)
+        for (order, expected) in [([one, two], first), ([two, one], second)] {
+            let build = try rig.build("c" + order[0].suffix(1), order.flatMap { ["--cache-from", $0] })
+            #expect(build.digest == expected.digest && rig.cached(build) == 2, "\(build.log)")
+        }
+        // Each has one of two steps.
+        let split = try Rig("FROM scratch\nCOPY input /a\n")
+        _ = try split.build("a", ["--cache-to", "\(split.registry.host)/one:x"])
+        try split.site.folder.write("FROM scratch\nCOPY input /a\nCOPY input /b\n", to: "context/Dockerfile")
+        let whole = try split.build("b", ["--cache-to", "\(split.registry.host)/two:y", "--cache-copy-layers=false"])
+        let joined = try split.build(
+            "c", ["--cache-from", "\(split.registry.host)/two:y", "--cache-from", "\(split.registry.host)/one:x"])
+        #expect(joined.digest == whole.digest && split.cached(joined) == 1, "\(joined.log)")
+    }
+
+    @Test(
+        "a repository of Amazon ECR that is missing is a warning with the command that makes it",
+        .enabled(if: MotoServer.isInstalled, "moto is not installed: scripts/install-moto.sh"))
+    func missing() throws {
+        let moto = try MotoServer()
+        let registry = try RefusingRegistry(
+            404,
+            #"{"errors":[{"code":"NAME_UNKNOWN","message":"The repository with name 'team/cache' does not exist in the registry"}]}"#
+        )
+        let site = try BuildSite("FROM scratch\nCOPY input /a\n", files: ["input": "one\n"])
+        let build = try site.require(
+            [
+                "--no-push", "--cache", "--cache-repo", "\(LoopbackECR.host)/team/cache", "--insecure-registry",
+                LoopbackECR.host, "--connect-to", "\(LoopbackECR.host):80:\(registry.host)",
+            ], cached: true,
+            environment: [
+                "AWS_ENDPOINT_URL": moto.url, "AWS_ACCESS_KEY_ID": moto.accessKeyID,
+                "AWS_SECRET_ACCESS_KEY": moto.secretAccessKey, "AWS_EC2_METADATA_DISABLED": "true",
+            ])
+        #expect(
+            build.log.contains("aws ecr create-repository --repository-name team/cache --region eu-west-2"),
+            "\(build.log)")
+    }
+
     @Test("a cache that refuses to be written is a warning")
     func refused() throws {
         let rig = try Rig()

@@ -27,6 +27,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return base64.b64decode(value).decode() if scheme.lower() == "basic" else scheme.lower() or "-"
 
     def do_GET(self):
+        self.answer(super().do_GET)
+
+    def do_HEAD(self):
+        self.answer(super().do_HEAD)
+
+    def answer(self, serve):
         self.asked, self.undated = self.path, False
         _, kind, rest = (self.path + "/").split("/", 2)
         rest = rest[:-1]
@@ -41,7 +47,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return self.send_error(401)
         if kind in ("private", "undated", "guarded"):
             self.undated, self.path = kind == "undated", "/" + rest
-        return super().do_GET()
+        return serve()
 
     def send_header(self, name, value):
         if not (name == "Last-Modified" and self.undated):
