@@ -246,7 +246,7 @@ struct answer answer_limit(struct worker *worker, struct caller *caller, const s
 
 // MARK: permissions
 
-static bool is_member(const struct identity *identity, gid_t group) {
+bool identity_is_member(const struct identity *identity, gid_t group) {
     if (identity->groups[3] == group) return true;
     for (uint32_t i = 0; i < identity->extra_count; i++)
         if (identity->extra[i] == group) return true;
@@ -256,6 +256,6 @@ static bool is_member(const struct identity *identity, gid_t group) {
 bool identity_may(const struct identity *identity, const struct stat *status, int wanted) {
     if (identity->holds_rights)
         return !(wanted & X_OK) || S_ISDIR(status->st_mode) || (status->st_mode & (S_IXUSR | S_IXGRP | S_IXOTH));
-    int shift = identity->users[3] == status->st_uid ? 6 : is_member(identity, status->st_gid) ? 3 : 0;
+    int shift = identity->users[3] == status->st_uid ? 6 : identity_is_member(identity, status->st_gid) ? 3 : 0;
     return ((int)(status->st_mode >> shift) & wanted) == wanted;
 }

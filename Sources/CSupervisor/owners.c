@@ -40,11 +40,8 @@ static struct answer change_owner(
     if (!record_read(place, &record)) record = (struct record){.user = status.st_uid, .group = status.st_gid};
     bool keeps_user = (uid_t)user == (uid_t)-1, keeps_group = (gid_t)group == (gid_t)-1;
     if (!own->holds_rights) {
-        struct stat claimed = {.st_mode = S_IXGRP, .st_uid = own->users[3] + 1, .st_gid = (gid_t)group};
-        bool is_owner = own->users[3] == record.user;
-        if (!is_owner || (!keeps_user && (uid_t)user != record.user)) return failed(EPERM);
-        // Into a group that it is a member of.
-        if (!keeps_group && (gid_t)group != record.group && !identity_may(own, &claimed, X_OK)) return failed(EPERM);
+        if (own->users[3] != record.user || (!keeps_user && (uid_t)user != record.user)) return failed(EPERM);
+        if (!keeps_group && (gid_t)group != record.group && !identity_is_member(own, (gid_t)group)) return failed(EPERM);
     }
     // The kernel's part: set-uid bits and capabilities are lost, the change time is now, a lower file is copied up.
     int flags = place->follows ? 0 : AT_SYMLINK_NOFOLLOW;

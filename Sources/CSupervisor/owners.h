@@ -23,6 +23,7 @@ struct answer answer_identity(struct worker *worker, struct caller *caller, cons
 struct answer answer_limit(struct worker *worker, struct caller *caller, const struct seccomp_data *call);
 // A process is about to start a program with this status (capabilities(7)).
 void identity_execute(struct supervisor *shared, pid_t thread, const struct stat *program);
+bool identity_is_member(const struct identity *identity, gid_t group);
 // Whether a process may do with a file what `wanted` says, in bits of access(2).
 bool identity_may(const struct identity *identity, const struct stat *status, int wanted);
 void identities_free(struct supervisor *shared);

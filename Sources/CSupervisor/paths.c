@@ -21,7 +21,7 @@ static int is_below(const char *path, const char *name) {
 int path_concerns(const struct supervisor *shared, const char *path) {
     if (path[0] != '/') return strstr(path, "proc") != NULL || (path[0] != 0 && shared->proc_is_cwd);
     while (path[1] == '/') path++;
-    if (is_below(path, "/proc") || strcmp(path, "/etc/mtab") == 0) return 1;
+    if (is_below(path, "/proc") || strcmp(path, "/etc/mtab") == 0 || strcmp(path, "/dev/ptmx") == 0) return 1;
     if (strncmp(path, "/dev/", 5) == 0 && (shared->plan->serves_devices || is_below(path, "/dev/fd") || strncmp(path, "/dev/std", 8) == 0))
         return 1;
     // `/usr/../proc`, `/./dev`.
@@ -246,6 +246,8 @@ static int make_absolute(struct worker *worker, struct caller *caller, const cha
 }
 
 static int is_device(const struct supervisor *shared, const char *path) {
+    // A node beside no devpts has no terminals to give. Their own names are not served: others of the pod have some there, too.
+    if (strcmp(path, "/dev/ptmx") == 0) return 1;
     static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
     for (size_t i = 0; i < sizeof devices / sizeof devices[0] && shared->plan->serves_devices; i++)
         if (strcmp(path, devices[i]) == 0) return 1;

@@ -43,6 +43,8 @@ struct PodMatrixTests {
         let dockerfile: String
         /// Where else what it shows is known not to work: `docs/isolation.md` says why.
         var rows = Row.allCases
+        /// A base beside busybox: `golang:1`, as an OCI layout.
+        var golang: FilePath?
         var runs: Bool { dockerfile.contains("RUN ") }
     }
 
@@ -63,20 +65,33 @@ struct PodMatrixTests {
             // busybox's shell prefers its own programs where it finds itself in /proc: names in full.
             dockerfile: """
                 FROM busybox
-                COPY programs/ /
+                COPY packages/ /
                 COPY hello.deb /
-                RUN /usr/bin/dpkg -i /hello.deb && test "$(stat -c %u:%g:%a /opt/hello)" = 33:44:2750
+                RUN apt-get -y install /hello.deb && test "$(stat -c %u:%g:%a /opt/hello)" = 33:44:2750 && \
+                    rm -rf /var/log/apt/* /var/cache/apt/*.bin
                 RUN cp /usr/bin/cat /usr/bin/reveal && chmod 4755 /usr/bin/reveal && echo hidden >/secret && chmod 600 /secret
                 USER 1000:1000
                 RUN ! /usr/bin/cat /secret 2>/dev/null
                 RUN echo mine >/tmp/mine && test "$(stat -c %u:%g /tmp/mine)" = 1000:1000
+                RUN bash -c 'cat <(echo in) >/dev/null && echo out >/dev/stdout'
                 """),
+        Example(
+            testDescription: "a wheel that pip installs",
+            dockerfile: """
+                FROM busybox
+                COPY python/ *.whl /
+                RUN /python3 /pip.zip/pip install --no-index --no-compile --target /srv /hello-1-py3-none-any.whl
+                USER 1000
+                RUN cd /srv && test "$(/python3 -B -c 'import hello, os; print(os.getuid(), os.access("/srv", os.W_OK))' | tr '\\n' ' ')" = \
+                    'hello from Python 1000 False '
+                """,
+            rows: [.privileged, .runtimeDefault, .ordinaryUser]),
         Example(
             testDescription:
                 "owners of everything that has one, devices, what folders hand on, and rights by a set-uid program",
             dockerfile: """
                 FROM busybox AS base
-                COPY programs/ /
+                COPY packages/ /
                 ADD odd.tar /odd/
                 RUN test "$(cd /odd && stat -c %n=%u:%g:%a:%F * | tr '\\n' ' ' | tr -d ' ')" = \
                     "device=9:10:640:characterspecialfile"\
@@ -100,38 +115,70 @@ struct PodMatrixTests {
             rows: [.privileged, .ordinaryUser]),
     ]
 
-    /// This machine's dpkg with what it needs, and a package for it.
-    static let packages = """
-        mkdir -p programs/sbin programs/var/lib/dpkg/info programs/var/lib/dpkg/updates package/DEBIAN package/opt/hello
-        for program in dpkg dpkg-deb dpkg-query dpkg-split tar cat; do
-            cp -L --parents /usr/bin/$program programs
-            ldd /usr/bin/$program | grep -o '/[^ ]*' | xargs -r cp -nL --parents -t programs
-        done
-        : > programs/var/lib/dpkg/status
-        for program in ldconfig start-stop-daemon; do printf '#!/bin/sh\\n' > programs/sbin/$program; chmod 755 programs/sbin/$program; done
-        printf 'Package: hello\\nVersion: 1\\nArchitecture: all\\nMaintainer: nobody\\nDescription: greets\\n' > package/DEBIAN/control
-        printf '#!/bin/sh\\nset -e\\nchown -R 33:44 /opt/hello\\nchmod 2750 /opt/hello\\n' > package/DEBIAN/postinst
-        chmod 755 package/DEBIAN/postinst
-        python3 - <<'END'
-        import io, tarfile
-        with tarfile.open("odd.tar", "w") as tar:
-            for name, kind, uid, gid, mode in [
-                ("file", tarfile.REGTYPE, 33, 44, 0o4755), ("link", tarfile.SYMTYPE, 5, 6, 0o777), ("pipe", tarfile.FIFOTYPE, 7, 8, 0o600),
-                ("device", tarfile.CHRTYPE, 9, 10, 0o640), ("shared", tarfile.DIRTYPE, 0, 50, 0o2775)]:
-                entry = tarfile.TarInfo(name)
-                entry.type, entry.uid, entry.gid, entry.mode, entry.linkname = kind, uid, gid, mode, "file" if name == "link" else ""
-                entry.devmajor, entry.devminor, entry.size = 1, 3, 4 if name == "file" else 0
-                tar.addfile(entry, io.BytesIO(b"odd\\n"))
-        END
-        for i in $(seq 30); do echo $i > package/opt/hello/$i; done
-        dpkg-deb --root-owner-group --build package hello.deb
-        rm -r package
-        """
-
     @Test("every pod builds what a privileged one builds, or says why it cannot", arguments: examples)
-    func matrix(_ example: Example) throws {
+    func matrix(_ example: Example) throws { try expectSameImages(of: example) }
+
+    @Test(
+        "every pod runs a Java program",
+        .enabled(if: (try? Program.run(["sh", "-c", "command -v jlink javac"]).status) == 0, "no JDK is installed"))
+    func java() throws {
+        try expectSameImages(
+            of: Example(
+                testDescription: "Java",
+                dockerfile: """
+                    FROM busybox
+                    COPY java/ /
+                    RUN test "$(/runtime/bin/java -cp / Hello)" = 'hello from /runtime/bin/java'
+                    """,
+                rows: [.privileged, .runtimeDefault, .ordinaryUser]))
+    }
+
+    @Test(
+        "every pod builds a Go program",
+        .enabled(if: getenv("IMGBUILD_TEST_LARGE") != nil, "make test-large: it takes some minutes"),
+        .enabled(if: exists(goImage), "no image golang:1, which make demo makes"))
+    func go() throws {
+        try expectSameImages(
+            of: Example(
+                testDescription: "Go",
+                dockerfile: """
+                    FROM golang:1 AS build
+                    WORKDIR /source
+                    COPY <<END main.go
+                    package main
+                    import "net/http"
+                    func main() { http.ListenAndServe("127.0.0.1:0", nil) }
+                    END
+                    RUN CGO_ENABLED=0 GO111MODULE=off go build -trimpath -o /app main.go && rm -rf /root/.cache
+                    FROM scratch
+                    COPY --from=build --chown=1000 /app /app
+                    """,
+                rows: [.privileged, .runtimeDefault, .ordinaryUser], golang: Self.goImage))
+    }
+
+    static let goImage = FilePath(String(cString: getenv("HOME")) + "/.cache/imgbuild-demo/bases/golang")
+
+    /// What examples copy from: `Tests/Fixtures/pod/context.sh` makes it, once for all.
+    private static let context: Result<TemporaryDirectory, any Error> = {
+        let folder = Result {
+            let folder = try TemporaryDirectory()
+            try Program.require(["bash", Fixtures.programs.appending("pod/context.sh").string], in: folder.path)
+            return folder
+        }
+        atexit {
+            guard let path = try? PodMatrixTests.context.get().path else { return }
+            _ = try? Program.run(["rm", "-rf", path.string])
+        }
+        return folder
+    }()
+
+    private func expectSameImages(of example: Example) throws {
         let site = try BuildSite(example.dockerfile)
-        try Program.require(["bash", "-euc", Self.packages], in: site.context)
+        let context = try Self.context.get().path
+        try Program.require(["cp", "-al", "\(context)/.", site.context.string])
+        let golang = site.folder.appending("golang")
+        // Where every user may read it.
+        if let image = example.golang { try Program.require(["cp", "-r", image.string, golang.string]) }
         var expected: String?
         for row in example.rows {
             let build = try build(site, in: row)
@@ -158,7 +205,8 @@ struct PodMatrixTests {
         try Program.require(["chmod", "-R", "a+rX", site.folder.path.string, bases.string])
         return Build(
             try pod.run(
-                [BuildSite.program.string] + site.arguments(state: state) + ["--no-push"],
+                [BuildSite.program.string] + site.arguments(state: state)
+                    + ["--no-push", "--build-context", "golang:1=oci-layout://\(site.folder.path)/golang:1"],
                 environment: site.environment()))
     }
 }

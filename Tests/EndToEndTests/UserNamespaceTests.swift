@@ -38,20 +38,27 @@ struct UserNamespaceTests {
     private func build(
         _ site: BuildSite, as user: [String], ids: Bool = true, _ arguments: [String] = []
     ) throws -> Build {
+        Build(
+            try Program.run(
+                command(site, as: user, ids: ids) + arguments, environment: site.environment(), in: site.folder.path))
+    }
+
+    private func command(_ site: BuildSite, as user: [String], ids: Bool = true) -> [String] {
         let mount = ids ? "mount --bind \"$0/ids\" /etc/subuid && mount --bind \"$0/ids\" /etc/subgid && " : ""
         let busybox = "busybox=oci-layout://\(site.folder.path)/image/busybox:latest"
-        return Build(
-            try Program.run(
-                ["unshare", "--mount", "sh", "-c", mount + "exec \"$@\"", site.folder.path.string] + user
-                    + [
-                        BuildSite.program.string, "--context", site.context.string, "--state-dir", site.state.string,
-                        "--build-context", busybox, "--no-push", Self.time,
-                    ] + arguments,
-                environment: site.environment(), in: site.folder.path))
+        return ["unshare", "--mount", "sh", "-c", mount + "exec \"$@\"", site.folder.path.string] + user
+            + [
+                BuildSite.program.string, "--context", site.context.string, "--state-dir", site.state.string,
+                "--build-context", busybox, "--no-push", Self.time,
+            ]
     }
 
     /// Sites are made at different moments, and their newest files would be the time of the image.
     static let time = "--timestamp=1000000000"
+    /// What root builds where it may do all.
+    private static let digestOfRoot = Result { () throws -> String in
+        try #require(try BuildSite(dockerfile).require(["--no-push", time]).digest)
+    }
     static let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 
     @Test("an ordinary user gets the image that root gets, and leaves nothing but the state folder")
@@ -61,8 +68,7 @@ struct UserNamespaceTests {
         try #require(build.status == 0, "\(build.log)")
         #expect(build.log.contains("isolation: overlay in a user namespace, as asked for\n"))
         try site.expectClean()
-        let asRoot = try BuildSite(Self.dockerfile).require(["--no-push", Self.time])
-        #expect(build.digest == asRoot.digest && build.digest != nil)
+        #expect(try build.digest == Self.digestOfRoot.get())
 
         // Root's trees and a namespace's have other owners: in one state folder each has its own.
         let again = try self.build(site, as: [])
@@ -98,7 +104,7 @@ struct UserNamespaceTests {
             site, as: ["setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities], ids: false)
         try #require(build.status == 0, "\(build.log)")
         #expect(build.log.contains("isolation: overlay in a user namespace\n"), "\(build.log)")
-        #expect(try build.digest == BuildSite(Self.dockerfile).require(["--no-push", Self.time]).digest)
+        #expect(try build.digest == Self.digestOfRoot.get())
         try site.expectClean()
     }
 
@@ -113,11 +119,22 @@ struct UserNamespaceTests {
                 "isolation: overlay in a user namespace with one id, other owners kept by imgbuild (/etc/subuid and /etc/subgid give no ids to nobody (65534))"
             ),
             "\(build.log)")
-        #expect(try build.digest == BuildSite(Self.dockerfile).require(["--no-push", Self.time]).digest)
+        #expect(try build.digest == Self.digestOfRoot.get())
         // Trees of an earlier build are what they were.
         let again = try self.build(site, as: Self.nobody)
         #expect(again.digest == build.digest, "\(again.log)")
         try site.expectClean()
+    }
+
+    @Test("a build whose owners nobody keeps any more fails, and ends")
+    func keeperKilled() throws {
+        let site = try site("FROM busybox\nRUN echo begun; while stat / >/dev/null; do :; done; exit 7\n")
+        try site.folder.write("", to: "ids")
+        let build = try RunningProgram(
+            command(site, as: Self.nobody), environment: site.environment(), in: site.folder.path)
+        #expect(try eventually { try build.errorText().contains("\nbegun\n") || !build.isRunning() })
+        try Program.require(["pkill", "-KILL", "-P", "\(build.pid)", "-f", "keep-owners"])
+        #expect(try build.wait().status == 1)
     }
 
     @Test("where the trial fails the reason is told, and the user's namespace is not entered")

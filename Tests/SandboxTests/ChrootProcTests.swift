@@ -59,6 +59,11 @@ struct ChrootProcTests {
         // Its own only.
         ("cat /proc/1/comm 2>/dev/null || echo none", "none\n"),
         ("test -w /dev/shm && echo writable", "writable\n"),
+        // A terminal, by TIOCGPTN.
+        (
+            "perl -e 'open(F, \"+<\", \"/dev/ptmx\") or print $!; $n = pack(\"i\", 0); print ioctl(F, 0x80045430, $n) ? \"yes\" : $!'",
+            "yes"
+        ),
     ]
 
     static let tools = [
