@@ -12,49 +12,40 @@ enum ImpliedDirectories {
     /// - Parameter trees: lowest first.
     /// - Returns: a folder to stack on top, or `nil` if nothing needs repair.
     static func repair(_ trees: [TreeStore.Tree], in scratch: Scratch) throws -> Directory? {
-        guard trees.contains(where: { !$0.implied.isEmpty }) else { return nil }
-        let implied = trees.map { Set($0.implied) }
         let view = UnionTree(layers: trees.reversed().map { .overlay($0.root) })
+        let implied = trees.reversed().map { Set($0.implied) }
+        guard let root = try describe(.root, view, implied) else { return nil }
         var folders: Set<ImagePath> = []
-        for path in implied.reduce(into: Set<ImagePath>(), { $0.formUnion($1) }) {
+        for path in implied.reduce(into: Set<ImagePath>(), { $0.formUnion($1) }) where !path.isRoot {
             guard try view.node(at: path.bytes)?.status.kind == .directory else { continue }
             folders.insert(path)
             folders.formUnion(path.ancestors)
         }
-        guard !folders.isEmpty else { return nil }
+        folders.remove(.root)
+        guard !folders.isEmpty || root.layer > 0 else { return nil }
         let top = try scratch.makeFolder("implied")
-        var made: [(path: ImagePath, status: FileStatus)] = []
+        var made: [(path: ImagePath, node: UnionTree.Node)] = [(.root, root)]
         for path in folders.sorted(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) }) {
-            guard let known = try describe(path, trees, implied),
-                let name = path.bytes.isEmpty ? nil : FilePath(bytes: path.name)
-            else { continue }
-            let parent =
-                path.parent.isRoot ? top : try top.openDirectory(FilePath(bytes: path.parent.bytes), .noSymlinks)
-            try parent.makeDirectory(name, mode: 0o755)
-            for attribute in try known.tree.attributes(known.node) { try parent.setAttribute(attribute, on: name) }
-            made.append((path, known.node.status))
+            guard let known = try describe(path, view, implied) else { continue }
+            let parent = try top.openDirectory(
+                path.parent.isRoot ? "." : FilePath(bytes: path.parent.bytes), .noSymlinks)
+            try parent.makeDirectory(FilePath(bytes: path.name), mode: 0o755)
+            made.append((path, known))
         }
         // Inner ones first: making something in a folder changes its time.
-        for (path, status) in made.reversed() {
-            try top.open(bytes: path.bytes, O_RDONLY | O_DIRECTORY, .noSymlinks)
-                .setOwnerModeAndTime(status, naming: FilePath(bytes: path.bytes))
+        for (path, node) in made.reversed() {
+            let folder = try top.open(bytes: path.bytes, O_RDONLY | O_DIRECTORY, .noSymlinks)
+            for attribute in try view.attributes(node) { try folder.setAttribute(attribute) }
+            try folder.setOwnerModeAndTime(node.status, naming: FilePath(bytes: path.bytes))
         }
         return top
     }
 
     /// The folder as the topmost layer says it that does not only imply it; the made-up one if all of them do.
     private static func describe(
-        _ path: ImagePath, _ trees: [TreeStore.Tree], _ implied: [Set<ImagePath>]
-    ) throws -> (node: UnionTree.Node, tree: UnionTree)? {
-        var last: (node: UnionTree.Node, tree: UnionTree)?
-        for (tree, implied) in zip(trees, implied).reversed() {
-            // One layer at a time: what a layer hides below it is not the folder's history any more.
-            let alone = UnionTree(layers: [.overlay(tree.root)])
-            guard let node = try alone.node(at: path.bytes) else { continue }
-            guard node.status.kind == .directory else { return last }
-            last = (node, alone)
-            if !implied.contains(path) { return last }
-        }
-        return last
+        _ path: ImagePath, _ view: UnionTree, _ implied: [Set<ImagePath>]
+    ) throws -> UnionTree.Node? {
+        let history = try view.mergedFolders(at: path.bytes)
+        return history.first { !implied[$0.layer].contains(path) } ?? history.last
     }
 }

@@ -43,7 +43,7 @@ final class TreeStore: Sendable {
     struct Tree: Sendable {
         let name: FilePath
         let root: Directory
-        /// Folders that the layer does not describe itself: their owner and mode are those of the layers below.
+        /// Folders that the layer does not describe itself, the root perhaps among them: their owner and mode are those of the layers below.
         let implied: [ImagePath]
         /// The layer deletes all that lies below it; overlayfs cannot say so of a root, so the stack begins here.
         let hidesAllBelow: Bool
@@ -75,7 +75,9 @@ final class TreeStore: Sendable {
             let list = try folder.open(TreeStore.implied, O_RDONLY, .noSymlinks).readAll(limit: 1 << 30)
             return Tree(
                 name: name, root: try folder.openDirectory(TreeStore.root, .noSymlinks),
-                implied: list.split(separator: 0).map { ImagePath(trusting: Array($0)) },
+                implied: list.split(separator: 0, omittingEmptySubsequences: false).dropLast().map {
+                    ImagePath(trusting: Array($0))
+                },
                 hidesAllBelow: try folder.statusIfPresent(of: TreeStore.hidesAllBelow) != nil,
                 dependsOnLower: try folder.statusIfPresent(of: TreeStore.dependsOnLower) != nil)
         }
@@ -114,13 +116,16 @@ final class TreeStore: Sendable {
         return stack
     }
 
-    /// Whether the layer says something else on these trees than alone: a name of it leads through a symlink of theirs, or
-    /// it links to a file of theirs.
+    /// Whether the layer says something else on these trees than alone: a name of it leads through a symlink of theirs, or lies below
+    /// a file of theirs, or it links to a file of theirs.
     private func dependsOnLower(_ tree: Tree, _ lower: [Tree]) throws -> Bool {
         if tree.dependsOnLower { return true }
         guard !tree.hidesAllBelow, !tree.implied.isEmpty, !lower.isEmpty else { return false }
         let view = TreeStore.view(of: lower)
-        return try tree.implied.contains { try view.node(at: $0.bytes)?.status.kind == .symlink }
+        return try tree.implied.contains { path in
+            guard let node = try view.node(at: path.bytes) else { return false }
+            return node.status.kind != .directory
+        }
     }
 
     private static func view(of trees: [Tree]) -> UnionTree {
@@ -190,11 +195,10 @@ final class TreeStore: Sendable {
         _ growth: FileGrowth?
     ) throws {
         let folder = try scratch.makeFolder("tree")
-        let root = try makeRoot(in: folder)
         let unpacked = try LayerUnpacker.unpack(
             blob: blob, compression: try layer.compression(), expecting: layer.diffID,
-            name: layer.descriptor.digest.description, growth: growth, into: root, convention: .overlay(attributes),
-            on: lower,
+            name: layer.descriptor.digest.description, growth: growth, into: try makeRoot(in: folder),
+            convention: .overlay(attributes), on: lower,
             cancellation: cancellation)
         if unpacked.isRootOpaque { try TreeStore.mark(folder, TreeStore.hidesAllBelow) }
         if unpacked.dependsOnLower { try TreeStore.mark(folder, TreeStore.dependsOnLower) }
@@ -204,7 +208,8 @@ final class TreeStore: Sendable {
                     "the layer \(layer.descriptor.digest) has \(unpacked.leftOutDevices.count) device nodes as '/\(FilePath.printable(device))', which cannot be made in a user namespace: commands do not see them"
                 ))
         }
-        try adopt(folder, as: name, implied: unpacked.impliedDirectories)
+        let root = unpacked.isRootDescribed ? [] : [[UInt8]()]
+        try adopt(folder, as: name, implied: root + unpacked.impliedDirectories)
     }
 
     private static func mark(_ folder: Directory, _ name: FilePath) throws {
@@ -222,7 +227,8 @@ final class TreeStore: Sendable {
 
     private func adopt(_ folder: Directory, as treeName: FilePath, implied: [[UInt8]]) throws {
         let list = try folder.open(TreeStore.implied, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600, .noSymlinks)
-        try list.writeAll(Array(implied.joined(separator: [0])))
+        // A zero after each, for the root's path is empty.
+        try list.writeAll(implied.flatMap { $0 + [0] })
         try list.close()
         let boot = try folder.open(TreeStore.boot, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600, .noSymlinks)
         try boot.writeAll(Array(MachineBoot.identifier.utf8))

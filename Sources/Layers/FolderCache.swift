@@ -28,7 +28,9 @@ struct FolderCache {
     let root: Folder
     private let honoursWhiteouts: Bool
     /// What lies below the tree: its symlinks lead on where the tree itself has nothing.
-    private let lower: UnionTree?
+    private var lower: UnionTree?
+    /// Where symlinks of lower layers are that led on.
+    private var followed: Set<[UInt8]> = []
     /// By the path as entries write it, which may lead through symlinks.
     private var open: [[UInt8]: Folder] = [:]
     /// Descriptors kept open; archives visit folders in depth-first order, so few are in use at a time.
@@ -48,6 +50,17 @@ struct FolderCache {
     /// To be called when a folder or a symlink went away.
     mutating func forget() {
         open.removeAll(keepingCapacity: true)
+    }
+
+    /// To be called when something was put into the tree under a real path: it hides what lower layers have there.
+    mutating func hide(_ path: [UInt8]) {
+        if !followed.isEmpty, followed.remove(path) != nil { forget() }
+    }
+
+    /// To be called when all of the lower layers is deleted.
+    mutating func hideAll() {
+        lower = nil
+        forget()
     }
 
     /// The folder `path` of the tree, symlinks followed inside the root.
@@ -83,7 +96,7 @@ struct FolderCache {
     }
 
     /// One component, with the symlinks that it stands for.
-    private func step(
+    private mutating func step(
         from folder: Folder, _ name: [UInt8], _ links: inout Int,
         _ make: (Folder, [UInt8], Obstacle) throws(SystemError) -> Void
     ) throws(SystemError) -> Folder {
@@ -101,7 +114,9 @@ struct FolderCache {
                 let status = try folder.directory.statusIfPresent(ofName: name)
                 var target: [UInt8]?
                 switch status {
-                case nil: target = try lowerLink(name, in: folder)
+                case nil:
+                    target = try lowerLink(name, in: folder)
+                    if target != nil { followed.insert(folder.path.joined(name)) }
                 case let status? where status.kind == .symlink: target = try folder.directory.readLink(name: name)
                 case let status? where honoursWhiteouts && status.isOverlayWhiteout: break
                 default: throw error
@@ -126,10 +141,12 @@ struct FolderCache {
     }
 
     /// The target of the symlink that a lower layer has there, if the tree itself does not hide it.
+    ///
+    /// - Throws: ENOTDIR where a lower layer has anything else that is no folder.
     private func lowerLink(_ name: [UInt8], in folder: Folder) throws(SystemError) -> [UInt8]? {
         guard let lower else { return nil }
         do throws(LayerError) {
-            guard let node = try lower.node(at: folder.path.joined(name)), node.status.kind == .symlink else {
+            guard let node = try lower.node(at: folder.path.joined(name)), node.status.kind != .directory else {
                 return nil
             }
             var path = folder.path
@@ -145,6 +162,9 @@ struct FolderCache {
                 }
                 if isOpaque { return nil }
                 path = parent
+            }
+            guard node.status.kind == .symlink else {
+                throw .system(SystemError(call: "open", path: FilePath(bytes: name), errno: .notDirectory))
             }
             return try lower.readLink(node)
         } catch {

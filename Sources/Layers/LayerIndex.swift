@@ -138,8 +138,20 @@ extension LayerIndex {
         let lower: UnionTree?
         var nodes = [Node()]
         var borrowed: [Int: Borrowed] = [:]
-        /// The folder that the last file went to: the next one goes there, too, most of the time.
-        private var last: (path: ArraySlice<UInt8>, node: Int)?
+        /// The folder that the last file went to, by the path as it was written: the next one goes there, too, most of the time.
+        private var last: (path: ArraySlice<UInt8>, folder: Folder)?
+        /// Where symlinks of lower layers are that led on.
+        private var followed: Set<[UInt8]> = []
+
+        /// A folder that a walk came to.
+        private struct Folder {
+            /// `nil` for one that only lower layers have.
+            var node: Int?
+            /// Without symlinks in it.
+            var path: [UInt8]
+            /// Nothing of what lower layers have in it is to be seen.
+            var hidesLower: Bool
+        }
 
         init(listing: LayerListing, lower: UnionTree?) {
             self.listing = listing
@@ -149,36 +161,40 @@ extension LayerIndex {
 
         mutating func place(_ place: Int) throws(LayerError) {
             let entry = listing.entries[place]
-            if entry.path.isEmpty {
-                if entry.kind == .opaqueMarker { nodes[root].isOpaque = true } else { nodes[root].entry = place }
+            if entry.path.isEmpty, entry.kind != .opaqueMarker {
+                nodes[root].entry = place
                 return
             }
             if entry.kind == .opaqueMarker {
-                guard let folder = try walk(entry.path[...], making: true, for: entry) else { return }
+                guard let folder = try walk(entry.path[...], making: true, for: entry)?.node else { return }
                 nodes[folder].isOpaque = true
+                last = nil
                 return
             }
-            guard let folder = try parent(of: entry.path, making: true, for: entry) else { return }
+            guard let folder = try parent(of: entry.path, making: true, for: entry), let parent = folder.node else {
+                return
+            }
             let name = entry.path.lastComponent
-            let old = nodes[folder].children[name]
+            let old = nodes[parent].children[name]
             switch entry.kind {
             case .whiteout:
                 // What the layer itself has stays; its folder takes the place of the lower one.
                 if let old {
                     if kind(of: old) == .directory { nodes[old].isOpaque = true }
                 } else {
-                    nodes[folder].children[name] = add(Node(entry: place))
+                    nodes[parent].children[name] = add(Node(entry: place))
                 }
+                last = nil
             case .directory:
                 if let old, kind(of: old) == .directory {
                     nodes[old].entry = place
                 } else {
-                    let hidesLower = old.map { kind(of: $0) == .whiteout } ?? false
-                    nodes[folder].children[name] = add(Node(entry: place, isOpaque: hidesLower))
+                    // What was here hid what lower layers have: so does what takes its place.
+                    nodes[parent].children[name] = add(Node(entry: place, isOpaque: old != nil))
                     last = nil
                 }
             case .hardLink(let target):
-                let source = try source(of: target, for: entry)
+                let source = try source(of: target, for: entry, replacing: folder.path.joined(name))
                 if old != source { replace(name, in: folder, with: source) }
             default: replace(name, in: folder, with: add(Node(entry: place)))
             }
@@ -189,10 +205,12 @@ extension LayerIndex {
             return nodes.count - 1
         }
 
-        private mutating func replace(_ name: [UInt8], in folder: Int, with node: Int) {
-            if let old = nodes[folder].children.updateValue(node, forKey: name), kind(of: old) != .whiteout {
+        private mutating func replace(_ name: [UInt8], in folder: Folder, with node: Int) {
+            guard let parent = folder.node else { return }
+            if let old = nodes[parent].children.updateValue(node, forKey: name), kind(of: old) != .whiteout {
                 last = nil
             }
+            if !followed.isEmpty, followed.remove(folder.path.joined(name)) != nil { last = nil }
         }
 
         private func kind(of node: Int) -> LayerEntry.Kind {
@@ -200,17 +218,20 @@ extension LayerIndex {
             return nodes[node].entry.map { listing.entries[$0].kind } ?? .directory
         }
 
-        /// The file that a hard link names: in this layer, or below.
-        private mutating func source(of target: [UInt8], for entry: LayerEntry) throws(LayerError) -> Int {
+        /// The file that a hard link names: in this layer, or below, but not in a folder that the link takes the place of.
+        private mutating func source(
+            of target: [UInt8], for entry: LayerEntry, replacing replaced: [UInt8]
+        ) throws(LayerError) -> Int {
             let missing = LayerIndex.fault(
                 entry, "a hard link to '\(FilePath.printable(target))', which is no file of this layer or one below")
-            if let folder = try parent(of: target, making: false, for: entry),
-                let node = nodes[folder].children[target.lastComponent]
-            {
+            guard let folder = try parent(of: target, making: false, for: entry) else { throw missing }
+            let name = target.lastComponent
+            guard !folder.path.joined(name).isBelow(replaced) else { throw missing }
+            if let node = folder.node.flatMap({ nodes[$0].children[name] }) {
                 guard kind(of: node) != .directory, kind(of: node) != .whiteout else { throw missing }
                 return node
             }
-            guard let lower, case .found(let node) = try lower.resolve(target, followLast: false),
+            guard let lower, !folder.hidesLower, let node = try lower.node(at: folder.path.joined(name)),
                 node.status.kind != .directory
             else { throw missing }
             let other = Borrowed(
@@ -222,19 +243,22 @@ extension LayerIndex {
 
         private mutating func parent(
             of path: [UInt8], making: Bool, for entry: LayerEntry
-        ) throws(LayerError) -> Int? {
+        ) throws(LayerError) -> Folder? {
             let end = path.lastIndex(of: UInt8(ascii: "/")) ?? 0
-            if let last, last.path == path[..<end] { return last.node }
-            guard let node = try walk(path[..<end], making: making, for: entry) else { return nil }
-            last = (path[..<end], node)
-            return node
+            if let last, last.path == path[..<end] { return last.folder }
+            guard let folder = try walk(path[..<end], making: making, for: entry) else { return nil }
+            if making { last = (path[..<end], folder) }
+            return folder
         }
 
         /// The folder of a path, symlinks followed inside the root, missing ones made if so wished.
+        ///
+        /// - Returns: `nil` where none is and none is to be made; one that the layer has not is made, too.
         private mutating func walk(
             _ path: ArraySlice<UInt8>, making: Bool, for entry: LayerEntry
-        ) throws(LayerError) -> Int? {
-            var stack: [(node: Int, path: [UInt8])] = [(root, [])]
+        ) throws(LayerError) -> Folder? {
+            let top = Folder(node: root, path: [], hidesLower: nodes[root].isOpaque || lower == nil)
+            var stack = [top]
             var pending: [[UInt8]] = Array(path).components.reversed()
             var links = 0
             func follow(_ target: [UInt8]) throws(LayerError) {
@@ -242,41 +266,48 @@ extension LayerIndex {
                 guard links <= FolderCache.linkLimit else {
                     throw LayerIndex.fault(entry, "its name leads through too many symlinks")
                 }
-                if target.first == UInt8(ascii: "/") { stack = [(root, [])] }
+                if target.first == UInt8(ascii: "/") { stack = [top] }
                 pending += target.components.reversed()
             }
-            while let name = pending.popLast(), let top = stack.last {
+            while let name = pending.popLast(), let folder = stack.last {
                 if name.elementsEqual("..".utf8) {
                     if stack.count > 1 { stack.removeLast() }
                     continue
                 }
-                let path = top.path.isEmpty ? name : top.path + [UInt8(ascii: "/")] + name
-                let child = nodes[top.node].children[name]
-                switch child.map({ kind(of: $0) }) {
-                case .directory?: stack.append((child ?? root, path))
-                case .symlink(let target)?: try follow(target)
-                case nil, .whiteout?:
-                    if child == nil, let target = try lowerLink(path, below: stack.map(\.node)) {
-                        try follow(target)
-                        continue
+                let path = folder.path.joined(name)
+                let child = folder.node.flatMap { nodes[$0].children[name] }
+                switch child.map({ (node: $0, kind: kind(of: $0)) }) {
+                case (let node, .directory)?:
+                    stack.append(
+                        Folder(node: node, path: path, hidesLower: folder.hidesLower || nodes[node].isOpaque))
+                case (_, .symlink(let target))?: try follow(target)
+                case nil, (_, .whiteout)?:
+                    let hidesLower = folder.hidesLower || child != nil
+                    let below = hidesLower ? nil : try lower?.node(at: path)
+                    switch below?.status.kind {
+                    case .symlink?:
+                        guard let lower, let below else { return nil }
+                        followed.insert(path)
+                        try follow(try lower.readLink(below))
+                    case .directory? where !making:
+                        stack.append(Folder(node: nil, path: path, hidesLower: false))
+                    case nil where !making: return nil
+                    case nil, .directory?:
+                        guard let parent = folder.node else { return nil }
+                        let made = add(Node(isOpaque: child != nil))
+                        nodes[parent].children[name] = made
+                        stack.append(Folder(node: made, path: path, hidesLower: hidesLower))
+                    default: throw LayerIndex.belowFile(entry)
                     }
-                    guard making else { return nil }
-                    let made = add(Node(isOpaque: child != nil))
-                    nodes[top.node].children[name] = made
-                    stack.append((made, path))
-                default: throw LayerIndex.fault(entry, "it lies below a file that is not a folder")
+                default: throw LayerIndex.belowFile(entry)
                 }
             }
-            return stack.last?.node
+            return stack.last
         }
+    }
 
-        /// The target of the symlink that a lower layer has at a path, if no folder on the way hides it.
-        private func lowerLink(_ path: [UInt8], below folders: [Int]) throws(LayerError) -> [UInt8]? {
-            guard let lower, !folders.contains(where: { nodes[$0].isOpaque }),
-                let node = try lower.node(at: path), node.status.kind == .symlink
-            else { return nil }
-            return try lower.readLink(node)
-        }
+    private static func belowFile(_ entry: LayerEntry) -> LayerError {
+        fault(entry, "it lies below a file that is not a folder")
     }
 
     private static func fault(_ entry: LayerEntry, _ reason: String) -> LayerError {

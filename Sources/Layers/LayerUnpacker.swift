@@ -32,11 +32,14 @@ package struct UnpackedTree: Sendable, Hashable {
     /// Folders that no entry of the layer describes and that were made, 0755, owned by root, time 0, because something
     /// lies in them; sorted. In a stack their attributes belong to the layers below.
     package var impliedDirectories: [[UInt8]] = []
+    /// Whether the layer says whose the root is: if not, its attributes belong to the layers below, too.
+    package var isRootDescribed = false
     /// The layer deletes all that is below it: overlayfs cannot say that of a layer's root, so the layers below must be
     /// left out of the stack. (In a flat tree it was carried out.)
     package var isRootOpaque = false
     /// The layer cannot be understood alone: it has hard links to files that lower layers must have. The tree is of no use;
-    /// the layer must be unpacked again on a view of what is below. (Not for flat trees, which have it all.)
+    /// the layer must be unpacked again on a view of what is below. So are layers that name a folder only after what is in it, for
+    /// it might be a symlink there. (Not for flat trees, which have it all.)
     package var dependsOnLower = false
     /// Device nodes that could not be made, as in any user namespace; they show as absent.
     package var leftOutDevices: [[UInt8]] = []
@@ -60,7 +63,8 @@ package struct UnpackedTree: Sendable, Hashable {
 /// - An entry replaces what has its name, but a folder on a folder is merged. A symlink in the way of a folder is replaced,
 ///   as every unpacker does; an entry *below* a symlink goes where the link leads, inside the root, and what is missing there is made.
 /// - An entry below a file, a hard link to what is not in the tree, sockets and unknown types are errors.
-/// - Whiteouts concern what lower layers have, in any order: what the layer itself has is kept.
+/// - Whiteouts concern what lower layers have, in any order: what the layer itself has is kept, and the folders that it is in.
+/// - A folder that is deleted, or whose content is by an opaque marker, and that no entry of the layer describes, is a new one.
 /// - Owners, then modes, then attributes (a `security.capability` would not survive a change of owner), then times; of
 ///   folders at the end. The process's umask plays no part.
 ///

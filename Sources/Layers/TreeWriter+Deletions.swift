@@ -7,6 +7,7 @@ extension TreeWriter {
     mutating func whiteOut(_ path: [UInt8]) throws(SystemError) {
         let place = try place(of: path)
         let status = try status(at: place)
+        if lower != nil { folders.forget() }
         switch (convention, status) {
         case (.overlay, nil):
             guard place.name.withCName({ mknodat(place.raw, $0, S_IFCHR, 0) }) == 0 else {
@@ -20,12 +21,7 @@ extension TreeWriter {
             if status.kind == .directory {
                 let folder = try place.folder.directory.openName(place.name, O_RDONLY | O_DIRECTORY)
                 try purge(Directory(taking: folder, path: FilePath()), place.path)
-                guard !placed.contains(place.path) else { return }
-                if place.name.withCName({ unlinkat(place.raw, $0, AT_REMOVEDIR) }) != 0 {
-                    // It holds something of this layer: an implied folder from now on.
-                    try expect(ENOTEMPTY, "unlinkat", place)
-                }
-                folders.forget()
+                try removeUnlessKept(place.path, named: place.name, of: place.folder.directory)
             } else if !placed.contains(place.path) {
                 try place.folder.directory.remove(FilePath(bytes: place.name))
                 folders.forget()
@@ -35,14 +31,16 @@ extension TreeWriter {
 
     mutating func makeOpaque(_ path: [UInt8]) throws(SystemError) {
         let folder = try folder(path)
+        if lower != nil { folders.forget() }
         switch convention {
         case .flat:
             let copy = try folder.directory.open(".", O_RDONLY | O_DIRECTORY, .noSymlinks)
             try purge(Directory(taking: copy, path: FilePath()), folder.path)
-        case .overlay where path.isEmpty: break
+            try makeNew(folder.path, named: TreeWriter.itself, of: folder.directory)
+        case .overlay where folder.path.isEmpty: folders.hideAll()
         case .overlay: try markOpaque(folder.directory, [])
         }
-        if path.isEmpty { result.isRootOpaque = true }
+        if folder.path.isEmpty { result.isRootOpaque = true }
     }
 
     func markOpaque(_ folder: Directory, _ name: [UInt8]) throws(SystemError) {
@@ -63,12 +61,7 @@ extension TreeWriter {
             guard let next = stack[last].rest.popLast() else {
                 let level = stack.removeLast()
                 try descent.leave()
-                guard !stack.isEmpty, !placed.contains(level.path) else { continue }
-                // ENOTEMPTY: something of this layer is in it.
-                guard
-                    level.name.withCName({ unlinkat(descent.current.descriptor.raw, $0, AT_REMOVEDIR) }) == 0
-                        || errno == ENOTEMPTY
-                else { throw .last("unlinkat", FilePath(bytes: level.name)) }
+                if !stack.isEmpty { try removeUnlessKept(level.path, named: level.name, of: descent.current) }
                 continue
             }
             guard let status = try descent.current.statusIfPresent(ofName: next.bytes), status.device == device else {
@@ -82,5 +75,28 @@ extension TreeWriter {
                 try descent.current.remove(FilePath(bytes: next.bytes))
             }
         }
+    }
+
+    /// Removes a folder that is deleted and was emptied, unless the layer has it.
+    private mutating func removeUnlessKept(
+        _ path: [UInt8], named name: [UInt8], of parent: Directory
+    ) throws(SystemError) {
+        if !isOfLayer(path) {
+            if name.withCName({ unlinkat(parent.descriptor.raw, $0, AT_REMOVEDIR) }) == 0 { return folders.forget() }
+            // ENOTEMPTY: something of this layer is in it.
+            guard errno == ENOTEMPTY else { throw .last("unlinkat", FilePath(bytes: name)) }
+        }
+        try makeNew(path, named: name, of: parent)
+    }
+
+    /// Makes a folder of lower layers that is deleted, and stays for what this layer has in it, one that no entry describes.
+    private mutating func makeNew(_ path: [UInt8], named name: [UInt8], of parent: Directory) throws(SystemError) {
+        guard deferred[path] == nil, let status = try parent.statusIfPresent(ofName: name) else { return }
+        let owner = impliedOwner
+        guard name.withCName({ fchownat(parent.descriptor.raw, $0, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) }) == 0
+        else { throw .last("fchownat", FilePath(bytes: name)) }
+        try dropAttributes(of: nil, at: name, in: parent)
+        deferred[path] = FolderAttributes(
+            inode: status.inode, permissions: 0o755, modified: Timestamp(seconds: 0), isImplied: true)
     }
 }

@@ -97,7 +97,7 @@ extension TreeWriter {
             // No user namespace may make devices. The name shows as absent, also where a lower layer has it.
             result.leftOutDevices.append(place.path)
             failure = made(S_IFCHR, DeviceNumber(major: 0, minor: 0)) == 0 ? 0 : errno
-            if failure == 0 { return }
+            if failure == 0 { return note(place) }
         }
         guard failure == 0 else {
             throw SystemError(call: "mknodat", path: FilePath(bytes: place.name), errno: Errno(rawValue: failure))
@@ -111,10 +111,14 @@ extension TreeWriter {
         let place = try place(of: entry.path)
         if place.name.withCName({ mkdirat(place.raw, $0, 0o700) }) != 0 {
             try expect(EEXIST, "mkdirat", place)
-            if try status(at: place)?.kind != .directory {
-                let wasWhiteout = try clear(place)
+            if try status(at: place)?.kind == .directory {
+                if let known = deferred[place.path], known.isImplied { assumeNothingBelow() }
+                try dropAttributes(of: entry, at: place.name, in: place.folder.directory)
+            } else {
+                try clear(place)
                 try place.folder.directory.makeDirectory(FilePath(bytes: place.name), mode: 0o700)
-                if wasWhiteout { try markOpaque(place.folder.directory, place.name) }
+                // What was here hid what lower layers have: so does what takes its place.
+                try markOpaque(place.folder.directory, place.name)
             }
         }
         note(place)
@@ -130,6 +134,7 @@ extension TreeWriter {
     private mutating func describeRoot(_ entry: LayerEntry) throws(SystemError) {
         let folder = try root.open(".", O_RDONLY | O_DIRECTORY, .noSymlinks)
         guard fchown(folder.raw, entry.uid, entry.gid) == 0 else { throw .last("fchown") }
+        try dropAttributes(of: entry, at: TreeWriter.itself, in: root)
         for attribute in entry.attributes {
             do {
                 try folder.setAttribute(attribute)
@@ -137,6 +142,7 @@ extension TreeWriter {
                 try refuse(attribute, error)
             }
         }
+        result.isRootDescribed = true
         deferred[[]] = FolderAttributes(
             inode: try folder.status().inode, permissions: entry.permissions, modified: entry.modified, isImplied: false
         )
@@ -189,10 +195,13 @@ extension TreeWriter {
         }
         let place = try place(of: path)
         do throws(LayerError) {
-            guard case .found(let node) = try lower.resolve(target, followLast: false), node.status.kind != .directory
+            // With what the layer has deleted so far.
+            let view = UnionTree(layers: [.overlay(root)] + (result.isRootOpaque ? [] : lower.layers))
+            guard case .found(let node) = try view.resolve(target, followLast: false), node.status.kind != .directory,
+                !node.path.isBelow(place.path)
             else { throw .system(SystemError(call: "linkat", errno: .noSuchFileOrDirectory)) }
             try clearAsLayer(place)
-            try lower.link(node, to: place.name, in: place.folder.directory)
+            try view.link(node, to: place.name, in: place.folder.directory)
         } catch {
             guard case .system(let error) = error else { throw SystemError(call: "linkat", errno: .ioError) }
             throw error
@@ -206,13 +215,13 @@ extension TreeWriter {
 
     // MARK: Attributes
 
-    /// Removes what has the name; says whether it was a whiteout.
-    @discardableResult
-    mutating func clear(_ place: Place) throws(SystemError) -> Bool {
-        guard let status = try status(at: place) else { return false }
+    /// Removes what has the name.
+    mutating func clear(_ place: Place) throws(SystemError) {
+        guard let status = try status(at: place) else { return }
         let name = FilePath(bytes: place.name)
         switch status.kind {
         case .directory:
+            assumeNothingBelow()
             folders.forget()
             try place.folder.directory.removeTree(name)
         case .symlink:
@@ -220,7 +229,29 @@ extension TreeWriter {
             try place.folder.directory.remove(name)
         default: try place.folder.directory.remove(name)
         }
-        return convention != .flat && status.isOverlayWhiteout
+    }
+
+    /// A folder that was made up is replaced or described, and will not be told any more. Had a lower layer something else in its
+    /// place, entries went elsewhere.
+    private mutating func assumeNothingBelow() {
+        if convention != .flat, lower == nil { result.dependsOnLower = true }
+    }
+
+    /// The name of a folder in itself.
+    static let itself = [UInt8(ascii: ".")]
+
+    /// Takes from a folder that was there already the extended attributes that `entry` does not give it.
+    func dropAttributes(of entry: LayerEntry?, at name: [UInt8], in folder: Directory) throws(SystemError) {
+        let kept = Set(entry?.attributes.map(\.name) ?? [])
+        for attribute in try folder.attributes(ofName: name)
+        where !kept.contains(attribute.name) && !attribute.name.isOverlayAttribute {
+            do throws(SystemError) {
+                try folder.removeAttribute(named: attribute.name, of: FilePath(bytes: name))
+            } catch {
+                // SELinux's label cannot be taken off by anybody.
+                guard error.isRefusedAttribute || error.errno == .permissionDenied else { throw error }
+            }
+        }
     }
 
     private mutating func setAttributes(of entry: LayerEntry, at place: Place, permissions: Bool) throws(SystemError) {

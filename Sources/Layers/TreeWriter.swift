@@ -7,7 +7,7 @@ struct TreeWriter {
     let root: Directory
     let convention: TreeConvention
     let layer: String
-    private let impliedOwner: (uid: UInt32, gid: UInt32)
+    let impliedOwner: (uid: UInt32, gid: UInt32)
     /// What lies below, for a tree of overlayfs whose layer cannot be understood alone.
     let lower: UnionTree?
     /// How new files come out that are made with the right owner and mode at once.
@@ -75,14 +75,14 @@ struct TreeWriter {
             return known
         }
         var made: [(path: [UInt8], inode: UInt64)] = []
-        var parents: [FolderCache.Folder] = []
+        var parents: [(folder: FolderCache.Folder, before: FileStatus)] = []
         let (convention, owner) = (convention, impliedOwner)
         let folder = try folders.folder(path) { parent, name, obstacle throws(SystemError) in
             guard making else {
                 throw SystemError(call: "open", path: FilePath(bytes: name), errno: .noSuchFileOrDirectory)
             }
             let file = FilePath(bytes: name)
-            parents.append(parent)
+            parents.append((parent, try parent.directory.descriptor.status()))
             if obstacle == .whiteout { try parent.directory.remove(file) }
             try parent.directory.makeDirectory(file, mode: 0o700)
             if obstacle == .whiteout, case .overlay(let namespace) = convention {
@@ -100,17 +100,19 @@ struct TreeWriter {
             deferred[folder.path] = FolderAttributes(
                 inode: folder.inode, permissions: 0o755, modified: Timestamp(seconds: 0), isImplied: true)
         }
-        for parent in parents { try disturb(parent) }
+        for parent in parents { try disturb(parent.folder, parent.before) }
         if making { try disturb(folder) }
         return folder
     }
 
-    /// Remembers the time of a folder in which something is about to change. In a tree of overlayfs all folders are the layer's
-    /// own but the root.
-    private mutating func disturb(_ folder: FolderCache.Folder) throws(SystemError) {
+    /// Remembers the time of a folder in which something is about to change, or has since it was as `before` says. In a tree of
+    /// overlayfs all folders are the layer's own but the root.
+    private mutating func disturb(
+        _ folder: FolderCache.Folder, _ before: FileStatus? = nil
+    ) throws(SystemError) {
         guard convention == .flat || folder.path.isEmpty, disturbed[folder.path] == nil, deferred[folder.path] == nil
         else { return }
-        let status = try folder.directory.descriptor.status()
+        let status = if let before { before } else { try folder.directory.descriptor.status() }
         disturbed[folder.path] = FolderAttributes(
             inode: status.inode, permissions: status.permissions, modified: status.modified, isImplied: false)
     }
@@ -119,8 +121,14 @@ struct TreeWriter {
         try place.folder.directory.statusIfPresent(ofName: place.name)
     }
 
+    /// Remembers that the layer put something there.
     mutating func note(_ place: Place) {
-        if convention == .flat { placed.insert(place.path) }
+        if convention == .flat { placed.insert(place.path) } else { folders.hide(place.path) }
+    }
+
+    /// Flat trees: whether the layer has something of that name: an entry, or a folder that one of its entries lies in.
+    func isOfLayer(_ path: [UInt8]) -> Bool {
+        placed.contains(path) || disturbed[path] != nil || deferred[path] != nil
     }
 
     // MARK: The end

@@ -131,6 +131,20 @@ final class UnionFolder: Sendable {
         return children
     }
 
+    /// The folder as each tree says it that has it.
+    func merged() throws(SystemError) -> [UnionTree.Node] {
+        var nodes: [UnionTree.Node] = []
+        for member in members {
+            let status =
+                switch member.place {
+                case .directory(let directory): try directory.descriptor.status()
+                case .index(let index, let node): index.status(of: node)
+                }
+            nodes.append(UnionTree.Node(path: path, status: status, layer: member.layer))
+        }
+        return nodes
+    }
+
     // MARK: One tree
 
     private func trace(_ name: [UInt8], in member: Member) throws(SystemError) -> Trace {

@@ -123,6 +123,12 @@ package final class UnionTree: Sendable {
         return try children(of: folder)
     }
 
+    /// The folder at a resolved path, as each of the trees says it that are merged in it, the topmost first; empty when it is no folder.
+    package func mergedFolders(at path: [UInt8]) throws(LayerError) -> [Node] {
+        guard let folder = try folderIfPresent(path) else { return [] }
+        do throws(SystemError) { return try folder.merged() } catch { throw .system(error) }
+    }
+
     /// Visits the node at a resolved path, then all below it: depth first, a folder before what is in it, names bytewise.
     /// While a node is visited its folder is open, so that `open`, `readLink` and `attributes` of it are single calls.
     package func walk(
@@ -341,6 +347,11 @@ extension Array<UInt8> {
 
     var lastComponent: [UInt8] {
         lastIndex(of: UInt8(ascii: "/")).map { Array(self[($0 + 1)...]) } ?? self
+    }
+
+    /// Whether the path leads through the folder `path`.
+    func isBelow(_ path: [UInt8]) -> Bool {
+        count > path.count && starts(with: path) && (path.isEmpty || self[path.count] == UInt8(ascii: "/"))
     }
 
     /// As the kernel takes it below its parent: the root is `.` of itself.

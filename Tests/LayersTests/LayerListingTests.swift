@@ -62,7 +62,7 @@ import Testing
         try bench.tar(Self.everything)
         let listing = try listing("layer.tar")
         let sound = Array(listing.encoded().dropLast(32))
-        var random = UnpackerFuzzTests.Random(seed: 7)
+        var random = SplitMix(seed: 7)
         var accepted = 0
         for _ in 0..<3000 {
             var bytes = sound

@@ -27,7 +27,7 @@ import Testing
         let facts = "find beside -printf '%p %y %m %U:%G %n %s %T@ %C@\\n' | sort; ls -A"
         let before = try bench.sh(facts)
         let sound = try OwnedDescriptor.open(file, O_RDONLY).readAll(limit: 1 << 20)
-        var random = Random(seed: 0x5eed ^ UInt64(sound.count))
+        var random = SplitMix(seed: 0x5eed ^ UInt64(sound.count))
         var accepted = 0
         for round in 0..<40 {
             let bytes = round == 0 ? sound : UnpackerFuzzTests.mutate(sound, &random)
@@ -55,7 +55,7 @@ import Testing
     @Test("there is a corpus") func corpusIsThere() { #expect(Self.corpus.count >= 6) }
 
     /// One to four changes: of a byte, of a header's field (its checksum made right again), of length and order.
-    static func mutate(_ sound: [UInt8], _ random: inout Random) -> [UInt8] {
+    static func mutate(_ sound: [UInt8], _ random: inout SplitMix) -> [UInt8] {
         var bytes = sound
         for _ in 0...random.below(4) {
             guard bytes.count >= 512 else { break }
@@ -94,22 +94,6 @@ import Testing
         let octal = String(sum, radix: 8)
         let text = String(repeating: "0", count: 6 - octal.count) + octal
         bytes.overwrite(at: block + 148, with: Array(text.utf8) + [0])
-    }
-
-    /// SplitMix64 (https://prng.di.unimi.it/splitmix64.c): the same numbers everywhere.
-    struct Random {
-        private var state: UInt64
-        init(seed: UInt64) { state = seed }
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-            return z ^ (z >> 31)
-        }
-
-        mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
     }
 }
 
