@@ -32,15 +32,23 @@ package struct TarReader: ~Copyable {
     private let mode: Mode
     /// For messages: the layer's digest, or the archive's name.
     private let name: String
+    private let entryLimit: Int
+    private var count = 0
     private var current: [UInt8]?
+
+    /// Entries of one tar, passed over ones included: five times the million files that an image may well have. A few megabytes of
+    /// zstd can hold a billion headers, and each takes memory, or time, or an inode of the disk.
+    package static let entryLimit = 5_000_000
 
     /// Reads a layer's blob. Names that begin with `.wh.` become whiteouts and opaque markers; AUFS's own bookkeeping
     /// (`.wh..wh.*`) is passed over.
     ///
-    /// - Parameter growth: of a blob that is still arriving.
+    /// - Parameters:
+    ///   - growth: of a blob that is still arriving.
+    ///   - entryLimit: a tar with more entries is refused; other than the default for tests.
     package init(
         layer blob: consuming OwnedDescriptor, compression: MediaType.Compression, growth: FileGrowth? = nil,
-        name: String
+        name: String, entryLimit: Int = TarReader.entryLimit
     ) throws(LayerError) {
         let format: Decompressor.Format =
             switch compression {
@@ -55,6 +63,7 @@ package struct TarReader: ~Copyable {
         self.source = source
         self.mode = .layer
         self.name = name
+        self.entryLimit = entryLimit
     }
 
     /// Reads any tar, plain or compressed with gzip, bzip2, xz or zstd: found out from the content. Names that begin with
@@ -70,6 +79,7 @@ package struct TarReader: ~Copyable {
         self.source = source
         self.mode = .archive
         self.name = name
+        entryLimit = TarReader.entryLimit
     }
 
     deinit {
@@ -180,6 +190,8 @@ package struct TarReader: ~Copyable {
         current = UnsafeRawBufferPointer(start: raw, count: strlen(raw)).map { $0 }
         let path = try cleaned(raw)
         current = path
+        count += 1
+        guard count <= entryLimit else { throw invalid("it is one of more than \(entryLimit) entries") }
         if mode == .layer, let special = WhiteoutName(path) {
             switch special {
             case .bookkeeping: return nil

@@ -85,6 +85,19 @@ import Testing
         }
     }
 
+    @Test("an entry beyond the limit is refused by its name, whatever the ones before were")
+    func entryLimit() throws {
+        try bench.tar("for i in range(4): file('same'); file('.wh..wh.note%d' % i); file('.wh.gone%d' % i)")
+        let digest = "sha256:test"
+        var sound = try TarReader(layer: bench.open("layer.tar"), compression: .none, name: digest, entryLimit: 12)
+        while try sound.next() != nil {}
+        var reader = try TarReader(layer: bench.open("layer.tar"), compression: .none, name: digest, entryLimit: 11)
+        let failure = #expect(throws: LayerError.self) { while try reader.next() != nil {} }
+        #expect(
+            failure
+                == .invalid(layer: digest, entry: ".wh.gone3", reason: "it is one of more than 11 entries"))
+    }
+
     @Test("endless special headers are refused")
     func endlessHeaders() throws {
         try bench.python(
