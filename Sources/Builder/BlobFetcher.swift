@@ -154,19 +154,19 @@ struct BlobFetcher: Sendable {
     private static func copy(_ descriptor: Descriptor, from layout: FilePath, to file: Int32) throws {
         let blob = try ImageLayout(opening: layout).openBlob(descriptor)
         let target = OwnedDescriptor(taking: fcntl(file, F_DUPFD_CLOEXEC, 0))
-        var hasher = SHA256()
+        // Read and hashed by another thread, while this one writes.
+        let stream = HashedStream(blob, format: .none)
         var size: Int64 = 0
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
-        defer { buffer.deallocate() }
-        while true {
-            let count = try blob.read(into: buffer)
-            guard count > 0 else { break }
-            let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-            hasher.update(bytes)
-            size += Int64(count)
-            try target.writeAll(bytes)
+        do throws(Decompressor.Failure) {
+            while let bytes = try stream.next() {
+                size += Int64(bytes.count)
+                do throws(SystemError) { try target.writeAll(bytes) } catch { throw .system(error) }
+            }
+        } catch {
+            guard case .system(let error) = error else { throw error }
+            throw error
         }
-        let digest = Digest(sha256: hasher.finish())
+        let digest = Digest(sha256: stream.digest)
         guard digest == descriptor.digest, size == descriptor.size else {
             throw BuildError(
                 "the blob \(descriptor.digest) in the layout \(layout.printable) is damaged: it holds \(size) bytes with the digest \(digest)"

@@ -57,7 +57,7 @@ build() { # STATE-FOLDER DOCKERFILE-TEXT [FLAG...]
     local state=$1 text=$2
     shift 2
     printf '%s' "$text" >"$work/context/Dockerfile"
-    "$imgbuild" --context "$work/context" --no-push --state-dir "$state" --timestamp 0 \
+    "$imgbuild" --context "$work/context" --no-push --no-cache --state-dir "$state" --timestamp 0 \
         --build-context "base=oci-layout://$work/image:base" --build-context "small=oci-layout://$work/image:small" "$@"
 }
 
