@@ -11,7 +11,8 @@ struct CrashTests {
         FROM busybox AS one
         RUN echo first > /first && mkdir -p /d/e
         FROM one
-        COPY --from=one /first file /copied/
+        COPY --from=one /first /copied/
+        COPY file /copied/
         RUN rm -r /d && ln /first /second; test "$(cat /second)" = first
         """
 

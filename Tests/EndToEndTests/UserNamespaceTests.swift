@@ -4,10 +4,7 @@ import TestSupport
 import Testing
 
 /// Builds by an ordinary user with subordinate ids, and by root without the right to mount.
-///
-/// The user is nobody (65534), who gets ids for the time of the test: in a mount namespace of its own, where /etc/subuid is another file.
-@Suite(
-    "User namespaces", .enabled(if: UserNamespaces.arePossible, "needs root, newuidmap and user namespaces"))
+@Suite("User namespaces", .enabled(if: OrdinaryUser.isPossible, OrdinaryUser.needs))
 struct UserNamespaceTests {
     /// Owners, modes, deletions, opaque folders, hard links: what the ids and marks of a namespace could change.
     static let dockerfile = """
@@ -23,43 +20,23 @@ struct UserNamespaceTests {
         RUN --mount=type=cache,target=/cache,uid=5 test "$(stat -c %u /cache)" = 5 && touch /cache/x && ls /proc/1 /sys >/dev/null
         """
 
-    /// A site that nobody may use; its builds have the arguments of all others.
-    private func site(_ dockerfile: String) throws -> BuildSite {
-        let site = try BuildSite(dockerfile)
-        try site.folder.write("65534:300000:65536\n", to: "ids")
-        try site.folder.makeDirectory("image")
-        let image = try BusyboxImage.shared().layout
-        try Program.require(["cp", "-rT", image.string, site.folder.appending("image/busybox").string])
-        try Program.require(["chmod", "-R", "a+rX", site.folder.path.string])
-        try Program.require(["chown", "-R", "65534:65534", site.folder.path.string])
-        return site
-    }
+    private func site(_ dockerfile: String) throws -> BuildSite { try OrdinaryUser.site(dockerfile) }
 
     private func build(
         _ site: BuildSite, as user: [String], ids: Bool = true, _ arguments: [String] = []
     ) throws -> Build {
         Build(
             try Program.run(
-                command(site, as: user, ids: ids) + arguments, environment: site.environment(), in: site.folder.path))
+                OrdinaryUser.command(site, as: user, ids: ids, arguments), environment: site.environment(),
+                in: site.folder.path))
     }
 
-    private func command(_ site: BuildSite, as user: [String], ids: Bool = true) -> [String] {
-        let mount = ids ? "mount --bind \"$0/ids\" /etc/subuid && mount --bind \"$0/ids\" /etc/subgid && " : ""
-        let busybox = "busybox=oci-layout://\(site.folder.path)/image/busybox:latest"
-        return ["unshare", "--mount", "sh", "-c", mount + "exec \"$@\"", site.folder.path.string] + user
-            + [
-                BuildSite.program.string, "--context", site.context.string, "--state-dir", site.state.string,
-                "--build-context", busybox, "--no-push", Self.time,
-            ]
-    }
-
-    /// Sites are made at different moments, and their newest files would be the time of the image.
-    static let time = "--timestamp=1000000000"
+    static let time = OrdinaryUser.time
+    static let nobody = OrdinaryUser.nobody
     /// What root builds where it may do all.
     private static let digestOfRoot = Result { () throws -> String in
         try #require(try BuildSite(dockerfile).require(["--no-push", time]).digest)
     }
-    static let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 
     @Test("an ordinary user gets the image that root gets, and leaves nothing but the state folder")
     func sameImage() throws {
@@ -78,6 +55,73 @@ struct UserNamespaceTests {
 
         let pruned = try self.prune(site, as: Self.nobody)
         #expect(pruned.status == 0, "\(pruned.errorText)")
+    }
+
+    /// Every way of changing a file that busybox can show; each RUN is one layer, or none. Not of one with two names: overlayfs
+    /// parts them.
+    static let changes = """
+        FROM busybox
+        RUN mkdir -p /s/a/b /s/c && cd /s && echo 1 > one && echo 2 > two && echo 3 > a/b/three && ln one c/hard && ln -s one link
+        RUN true
+        RUN cat /s/one && touch /s/c && touch /s/new && rm /s/new
+        RUN cd /s && touch -r two t && printf 'x\\n' > two && touch -r t two && rm t
+        RUN chmod 4711 /s/a/b/three
+        RUN chown 33:44 /s/two && chown -h 5:6 /s/link
+        RUN ln /s/two /s/other
+        RUN mv /s/a /s/moved
+        RUN cd /s && rm two && mkdir two && touch two/in
+        RUN cd /s && rm -r two && echo again > two && rm -r c && ln -s moved c
+        RUN rm -r /s/moved/b && mkdir /s/moved/b && echo 4 > /s/moved/b/four
+        RUN rm -r /s/moved/b/four
+        RUN exec 3> /s/open && rm /s/open && echo unseen >&3
+        RUN truncate -s 3000000 /s/sparse && mkfifo /s/pipe
+        RUN rm -r /s && mkdir /s
+        """
+
+    @Test("what commands change makes the same layers, whoever builds and however")
+    func sameChanges() throws {
+        let site = try site(Self.changes)
+        let build = try build(site, as: Self.nobody, ["--isolation=overlay"])
+        try #require(build.status == 0, "\(build.log)")
+        let asRoot = try BuildSite(Self.changes)
+        for isolation in RunIsolation.possible {
+            let state = asRoot.folder.appending(isolation.rawValue)
+            let expected = try asRoot.require(["--no-push", Self.time, isolation.flag], state: state)
+            #expect(build.digest == expected.digest && build.digest != nil, "\(isolation)")
+        }
+        // Three of fifteen change nothing.
+        #expect(build.log.split(separator: "\n").count { $0.contains(", layer of ") } == 12, "\(build.log)")
+        try site.expectClean()
+    }
+
+    @Test("a base of layers with every kind of deletion and replacement is the same to all")
+    func sameBase() throws {
+        let dockerfile =
+            "FROM busybox\nRUN find /t | sort | while read f; do stat -c '%n %F %a %u:%g %h' \"$f\"; done > /facts; rm -r /t\n"
+        let site = try site(dockerfile)
+        let layers = """
+            import tarfile, io
+            def layer(name, *entries):
+                with tarfile.open(name, 'w', format=tarfile.PAX_FORMAT) as t:
+                    for path, kind, *more in entries:
+                        i = tarfile.TarInfo(path); i.type = kind; i.mode = 0o755 if kind == b'5' else 0o640; i.uid = 7
+                        if more: i.linkname = more[0]
+                        t.addfile(i, io.BytesIO())
+            layer('0.tar', ('t', b'5'), ('t/gone', b'0'), ('t/d', b'5'), ('t/d/low', b'0'), ('t/opq', b'5'), ('t/opq/low', b'0'),
+                ('t/f', b'0'), ('t/x', b'5'), ('t/x/in', b'0'), ('t/lib', b'2', 'd'), ('t/one', b'0'), ('t/one', b'0'), ('t/pipe', b'6'))
+            layer('1.tar', ('t/.wh.gone', b'0'), ('t/d/.wh.low', b'0'), ('t/d/new', b'0'), ('t/opq/.wh..wh..opq', b'0'), ('t/opq/up', b'0'),
+                ('t/f', b'5'), ('t/f/in', b'0'), ('t/x', b'0'), ('t/lib/through', b'0'), ('t/d/hard', b'1', 't/one'), ('t/opq/hard', b'1', 't/one'))
+            """
+        try site.folder.write(layers, to: "layers.py")
+        let script =
+            "python3 layers.py; for l in 0 1; do umoci raw add-layer --image image/busybox:latest $l.tar; done; chown -R 65534:65534 image"
+        try Program.require(["sh", "-euc", script], in: site.folder.path)
+        let build = try build(site, as: Self.nobody, ["--isolation=overlay"])
+        try #require(build.status == 0, "\(build.log)")
+        for isolation in RunIsolation.possible {
+            let asRoot = try self.build(site, as: [], [isolation.flag])
+            #expect(build.digest == asRoot.digest && build.digest != nil, "\(isolation): \(asRoot.log)")
+        }
     }
 
     private func prune(_ site: BuildSite, as user: [String]) throws -> Program.Outcome {
@@ -131,7 +175,7 @@ struct UserNamespaceTests {
         let site = try site("FROM busybox\nRUN echo begun; while stat / >/dev/null; do :; done; exit 7\n")
         try site.folder.write("", to: "ids")
         let build = try RunningProgram(
-            command(site, as: Self.nobody), environment: site.environment(), in: site.folder.path)
+            OrdinaryUser.command(site), environment: site.environment(), in: site.folder.path)
         #expect(try eventually { try build.errorText().contains("\nbegun\n") || !build.isRunning() })
         try Program.require(["pkill", "-KILL", "-P", "\(build.pid)", "-f", "keep-owners"])
         #expect(try build.wait().status == 1)
@@ -145,16 +189,7 @@ struct UserNamespaceTests {
         let build = try build(site, as: Self.nobody)
         #expect(build.status == 0, "lines that are no ranges are passed over: \(build.log)")
         let none = try self.build(site, as: Self.nobody, ["--isolation=none"])
-        #expect(none.status == 1 && !none.log.contains("in a user namespace"), "\(none.log)")
+        #expect(none.status == 1 && none.log.contains("isolation: none, as asked for\n"), "\(none.log)")
+        #expect(!none.log.contains("in a user namespace"), "\(none.log)")
     }
-}
-
-/// What this machine lets an ordinary user do.
-enum UserNamespaces {
-    static let arePossible: Bool = {
-        guard isRoot, exists("/etc/subuid"), exists("/etc/subgid") else { return false }
-        let trial =
-            "command -v newuidmap newgidmap && exec setpriv --reuid 65534 --regid 65534 --clear-groups unshare --user --map-root-user true"
-        return (try? Program.run(["unshare", "--mount", "sh", "-c", trial]).status) == 0
-    }()
 }
