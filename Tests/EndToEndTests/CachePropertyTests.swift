@@ -6,7 +6,7 @@ import Testing
 @Suite("Cache property", .enabled(if: !RunIsolation.possible.isEmpty, RunIsolation.none))
 struct CachePropertyTests {
     /// Each round is another Dockerfile, made of the seed and the round's number.
-    private static let rounds = 40
+    private static let rounds = 30
 
     @Test("caches never change an image, whole, empty or damaged")
     func sameImage() throws {
