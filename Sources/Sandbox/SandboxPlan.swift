@@ -1,7 +1,7 @@
 import SystemIO
 import SystemPackage
 
-/// A command and a root, as the plan of a process. Pure: nothing is touched.
+/// A command and a root, as the plan of a process. Nothing is touched but for what is found out once (`ownsProcesses`).
 enum SandboxPlan {
     /// What a container of Docker may do: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
     /// net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap.
