@@ -54,14 +54,22 @@ struct CacheMounts: Sendable {
             }
         }
         let instance = try openOrMake("0", in: place)
-        if sharing == .shared {
+        guard sharing == .shared else {
+            try await wait(for: instance, LOCK_EX, key)
+            try await complete(instance, pool, fill)
+            return try CacheLease(instance)
+        }
+        while true {
             try await wait(for: instance, LOCK_SH, key)
             if try instance.statusIfPresent(of: CacheLease.contents) != nil { return try CacheLease(instance) }
+            if try CacheMounts.lock(instance, LOCK_EX) {
+                try await complete(instance, pool, fill)
+            } else {
+                // Another build is about to fill it, and may then use it for long: not to be waited out, but shared.
+                flock(instance.descriptor.raw, LOCK_UN)
+                try await Task.sleep(for: .milliseconds(Int.random(in: 5...50)))
+            }
         }
-        try await wait(for: instance, LOCK_EX, key)
-        try await complete(instance, pool, fill)
-        if sharing == .shared { try await wait(for: instance, LOCK_SH, key) }
-        return try CacheLease(instance)
     }
 
     /// Whether the first instance of a cache has contents.
