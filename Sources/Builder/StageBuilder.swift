@@ -15,7 +15,6 @@ struct StageBuilder {
     let publish: (@Sendable (StoredLayer) -> Void)?
     /// The files that the last COPY took.
     var copied: CopiedFiles?
-
     /// What servers had that the last ADD fetched without a checksum.
     var added: [RemoteContent] = []
 

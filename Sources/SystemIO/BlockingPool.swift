@@ -25,16 +25,7 @@ package final class BlockingPool: Sendable {
 
     /// Runs `body` on a thread of the pool and returns what it returns or throws.
     package func run<T: Sendable, E: Error>(_ body: @escaping @Sendable () throws(E) -> T) async throws(E) -> T {
-        let result: Result<T, E> = await withCheckedContinuation { continuation in
-            enqueue {
-                do throws(E) {
-                    continuation.resume(returning: .success(try body()))
-                } catch {
-                    continuation.resume(returning: .failure(error))
-                }
-            }
-        }
-        return try result.get()
+        try await BlockingPool.result(of: body, startedBy: enqueue)
     }
 
     /// Runs `body` on a thread of its own, and returns what it returns or throws: for work that waits for work of the pool, which
@@ -42,8 +33,14 @@ package final class BlockingPool: Sendable {
     package static func runAside<T: Sendable, E: Error>(
         _ body: @escaping @Sendable () throws(E) -> T
     ) async throws(E) -> T {
+        try await result(of: body, startedBy: detach)
+    }
+
+    private static func result<T: Sendable, E: Error>(
+        of body: @escaping @Sendable () throws(E) -> T, startedBy start: (@escaping @Sendable () -> Void) -> Void
+    ) async throws(E) -> T {
         let result: Result<T, E> = await withCheckedContinuation { continuation in
-            detach {
+            start {
                 do throws(E) {
                     continuation.resume(returning: .success(try body()))
                 } catch {

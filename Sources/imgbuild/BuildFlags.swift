@@ -7,8 +7,8 @@ import SystemPackage
 
 /// A command that takes the flags of a build.
 ///
-/// The groups stand in the command itself: in debug builds the argument parser checks a group once for each way that leads to
-/// it, and one more level makes every start of the program four times as slow.
+/// The groups stand in the command itself, not in a group of groups: in debug builds the argument parser checks a group anew for
+/// each level that it is in, and that was most of what a small build cost.
 protocol BuildFlags: ParsableArguments, UsesStateDirectory {
     var context: ContextOptions { get }
     var options: BuildOptions { get }

@@ -56,8 +56,9 @@ struct CacheOptions: ParsableArguments {
 
     @Option(
         name: .customLong("cache-mounts-limit"),
-        help: ArgumentHelp("What the files of all of these may have together, as 2GB or 500MB.", valueName: "size"))
-    var mountLimit = "2GB"
+        help: ArgumentHelp(
+            "What the files of all of these may have together, as 500MB (default: 2GB).", valueName: "size"))
+    var mountLimit: String?
 
     @Flag(name: .customLong("no-push-cache"), help: "Only read the cache of --cache.")
     var isReadOnly = false
@@ -87,17 +88,25 @@ struct CacheOptions: ParsableArguments {
         }
         policy.sources += try sources.map { try Self.place($0, "--cache-from") }
         policy.targets += try targets.map { try Self.place($0, "--cache-to") }
-        guard let bytes = PruneCommand.bytes(mountLimit) else {
-            throw ValidationError("--cache-mounts-limit '\(mountLimit)': expected a number with its unit, as 2GB")
-        }
-        if carriesMounts {
-            guard !policy.sources.isEmpty || !policy.targets.isEmpty else {
-                throw ValidationError(
-                    "--cache-mounts is for a cache in a registry: add --cache, --cache-from or --cache-to")
-            }
-            policy.mountLimit = bytes
+        policy.mountLimit = try mountBytes()
+        guard policy.mountLimit == nil || !policy.sources.isEmpty || !policy.targets.isEmpty else {
+            throw ValidationError(
+                "--cache-mounts is for a cache in a registry: add --cache, --cache-from or --cache-to")
         }
         return policy
+    }
+
+    /// - Returns: `nil` for a build that carries no mounts.
+    private func mountBytes() throws -> Int64? {
+        guard carriesMounts else {
+            guard mountLimit == nil else { throw ValidationError("--cache-mounts-limit is for --cache-mounts: add it") }
+            return nil
+        }
+        let text = mountLimit ?? "2GB"
+        guard let bytes = PruneCommand.bytes(text) else {
+            throw ValidationError("--cache-mounts-limit '\(text)': expected a number with its unit, as 2GB")
+        }
+        return bytes
     }
 
     private func place(_ destination: ImageReference?) throws -> CachePolicy.Place {

@@ -37,6 +37,7 @@ struct Imgbuild: AsyncParsableCommand {
         if case .success(let command as any UsesStateDirectory) = parsed {
             UserNamespaceEntry.enterIfUseful(for: command)
         }
+        await EventLoop.open()
         // Before a secret is read: a RUN in a chroot has the builder among the processes that it sees.
         OwnProcess.closeToOthers()
         for flag in arguments.spaced {

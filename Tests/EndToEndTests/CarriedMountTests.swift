@@ -155,7 +155,9 @@ struct CarriedMountTests {
         let site = try BuildSite("FROM scratch\n")
         let build = try site.build(["--no-push", "--cache-mounts"])
         #expect(build.status == 64 && build.log.contains("add --cache, --cache-from or --cache-to"), "\(build.log)")
-        let bound = try site.build(["--no-push", "--cache-mounts-limit", "many"])
+        let alone = try site.build(["--no-push", "--cache-mounts-limit", "1GB"])
+        #expect(alone.status == 64 && alone.log.contains("--cache-mounts-limit is for --cache-mounts"), "\(alone.log)")
+        let bound = try site.build(["--no-push", "--cache-mounts", "--cache-mounts-limit", "many"])
         #expect(bound.status == 64 && bound.log.contains("expected a number with its unit"), "\(bound.log)")
     }
 }
